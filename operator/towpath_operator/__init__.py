@@ -1,0 +1,1 @@
+"""The Towpath operator: turns FlowRun resources into Jobs and keeps their status true."""

@@ -1,0 +1,1 @@
+"""The resources of `towpath.dev`, one module a version."""

@@ -1,0 +1,112 @@
+"""Every error that Towpath raises on purpose.
+
+    TowpathError
+    ├── ParameterError            parameters do not fit the flow's signature; lists each field, its value and why
+    ├── ConfigurationError        a setting, decorator argument or environment variable that cannot work
+    │   └── EntrypointError       "pkg.mod:fn" or "path/file.py:fn" that cannot be loaded, or a flow no pod could load
+    ├── MissingResult             the value of a run was not kept
+    ├── ResultTooLarge            a result that fits neither the run's status nor any configured storage
+    ├── UpstreamNotReady          an argument or `wait_for` comes from a run that did not complete
+    ├── RunError                  a run ended otherwise than completed, and its own exception cannot be had
+    │   ├── FlowRunFailed
+    │   ├── FlowRunCancelled
+    │   └── FlowRunCrashed
+    ├── RunTimeout                a flow or task ran longer than its timeout (also a TimeoutError)
+    ├── MappingError
+    │   ├── MappingLengthMismatch     `.map` over iterables of different lengths
+    │   └── MappingMissingIterable    `.map` without any iterable
+    ├── NestingTooDeep            runs nested deeper than the guard allows
+    └── ClusterError              the Kubernetes API refused, or cannot be reached
+        ├── NotFound              no such object (404)
+        ├── Conflict              it exists already, or changed meanwhile (409, 422 of a JSON Patch test)
+        ├── Refused               not allowed, or not valid (401, 403, 422)
+        └── Unreachable           no answer, or the server's own fault (429, 5xx), after retrying
+
+A message says what is wrong, which value, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class TowpathError(Exception):
+    """The root: catch this to catch everything that Towpath itself raises."""
+
+
+class ParameterError(TowpathError, ValueError):
+    """Parameters do not fit a flow's or task's signature."""
+
+
+class ConfigurationError(TowpathError, ValueError):
+    """A setting, decorator argument or environment variable that cannot work."""
+
+
+class EntrypointError(ConfigurationError):
+    """A flow cannot be loaded from its entrypoint, or has none that another process could load."""
+
+
+class MissingResult(TowpathError):
+    """The value of a run was asked for, but was not kept."""
+
+
+class ResultTooLarge(TowpathError):
+    """A result fits neither the run's status nor any configured storage."""
+
+
+class UpstreamNotReady(TowpathError):
+    """An argument or a `wait_for` comes from a run that did not complete."""
+
+
+class RunError(TowpathError):
+    """A run ended otherwise than completed, and its own exception cannot be had."""
+
+
+class FlowRunFailed(RunError):
+    """A flow run FAILED."""
+
+
+class FlowRunCancelled(RunError):
+    """A flow run was CANCELLED."""
+
+
+class FlowRunCrashed(RunError):
+    """A flow run CRASHED: its infrastructure failed, or its process was ended."""
+
+
+class RunTimeout(TowpathError, TimeoutError):
+    """A flow or task ran longer than its timeout."""
+
+
+class MappingError(TowpathError, ValueError):
+    """`.map` was given arguments that it cannot map over."""
+
+
+class MappingLengthMismatch(MappingError):
+    """`.map` over iterables of different lengths."""
+
+
+class MappingMissingIterable(MappingError):
+    """`.map` without any iterable argument."""
+
+
+class NestingTooDeep(TowpathError):
+    """Runs are nested deeper than the guard allows."""
+
+
+class ClusterError(TowpathError):
+    """The Kubernetes API refused a request or cannot be reached."""
+
+
+class NotFound(ClusterError):
+    """The API has no such object."""
+
+
+class Conflict(ClusterError):
+    """The object exists already, or changed meanwhile."""
+
+
+class Refused(ClusterError):
+    """The API does not allow the request, or finds the object invalid."""
+
+
+class Unreachable(ClusterError):
+    """The API gave no usable answer, after retrying."""
