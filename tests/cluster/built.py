@@ -1,0 +1,237 @@
+"""A whole Kubernetes made on this machine from Go modules and Debian packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from tests.cluster import addons, addresses, archive, certificates, components, kubeconfigs, packages, tools
+from tests.cluster.locks import locked
+from tests.cluster.node import HOST_NAME, Node
+from tests.cluster.output import say, step
+from tests.cluster.settings import ClusterError
+from tests.cluster.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tests.cluster.addresses import Addresses
+    from tests.cluster.components import Component
+    from tests.cluster.settings import Instance
+
+START_SECONDS = 90.0
+POLL_SECONDS = 0.1
+
+
+class BuiltCluster:
+    """One instance; every method may be called again after an interruption anywhere."""
+
+    kind = "built from Go modules"
+
+    def __init__(self, instance: Instance) -> None:
+        """Look at ``instance``; nothing is started."""
+        self.instance = instance
+        self.node = Node(instance)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Let one command at a time change this instance."""
+        return locked(self.instance.machine_state / "locks" / self.instance.name)
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether ``up`` once came to its end for the node that is there now."""
+        return (self.instance.state / "complete").exists() and self.node.first is not None
+
+    @property
+    def addresses(self) -> Addresses:
+        """The instance's addresses."""
+        return addresses.reserve(self.instance)
+
+    # up
+
+    def up(self) -> None:
+        """Make the cluster, or mend it, until the node, cluster DNS and the default service account are there."""
+        binaries = self._programs()
+        with self.lock():
+            if self.complete:
+                self._start_all()
+            else:
+                self._make(binaries)
+            self._await_usable()
+            (self.instance.state / "complete").touch()
+
+    def _programs(self) -> Path:
+        """Get packages and programs at the same time: one waits for the network, the other for the processor."""
+        with ThreadPoolExecutor() as pool:
+            debian = pool.submit(packages.ensure, packages.NODE_PACKAGES, self.instance.machine_state)
+            binaries = tools.ensure(self.instance)
+            debian.result()
+        return binaries
+
+    def _make(self, binaries: Path) -> None:
+        if self.node.remove():
+            say("removed what an earlier run had left")
+        if self.instance.work.exists():
+            shutil.rmtree(self.instance.work)
+        self.instance.logs.mkdir(parents=True)
+        self.instance.state.mkdir(parents=True)
+        plan = self.addresses
+        with step(f"configuration and certificates (API server at {plan.node}, services {plan.services})"):
+            self._configure(plan)
+        with step("node"):
+            self.node.start(plan, binaries)
+        with step("etcd, containerd, API server"):
+            self._start("etcd")
+            self._start("containerd")
+            self._start("apiserver")
+            self._load_own_images(binaries)
+            self._await("apiserver")
+        with step("controller-manager, scheduler, kubelet, kube-proxy"):
+            for name in ("controller-manager", "scheduler", "kubelet", "kube-proxy"):
+                self._start(name)
+            self._kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(addons.manifests(plan)))
+
+    def _configure(self, plan: Addresses) -> None:
+        etc = self.instance.state / "etc"
+        certificates.write(etc / "pki", plan, HOST_NAME)
+        server = f"https://{plan.node}:6443"
+        for user in ("controller-manager", "scheduler", "kube-proxy", "node"):
+            target = etc / f"{user}.kubeconfig"
+            kubeconfigs.write(target, cluster=self.instance.name, server=server, certificates=etc / "pki", user=user)
+        kubeconfigs.write(
+            self.instance.kubeconfig,
+            cluster=self.instance.name,
+            server=server,
+            certificates=etc / "pki",
+            user="admin",
+        )
+        (etc / "cni").mkdir()
+        (etc / "cni" / "10-towpath.conflist").write_text(components.network_configuration(plan))
+        (etc / "containerd.toml").write_text(components.containerd_configuration())
+        (etc / "kubelet.json").write_text(json.dumps(components.kubelet_configuration(plan, self.node.cgroup)))
+        (etc / "audit-policy.json").write_text(json.dumps(components.audit_policy()))
+        (etc / "resolv.conf").write_text("# no name server: nothing outside can be reached\n")
+
+    def _load_own_images(self, binaries: Path) -> None:
+        pause = self.instance.state / "pause.tar"
+        archive.write_image(pause, components.SANDBOX_IMAGE, packages.CATATONIT, ["/catatonit", "-P"])
+        coredns = self.instance.state / "coredns.tar"
+        archive.write_image(coredns, addons.COREDNS_IMAGE, binaries / "coredns", ["/coredns"])
+        for file in (pause, coredns):
+            self.load_image(file)
+            file.unlink()
+
+    # components
+
+    def _start_all(self) -> None:
+        for component in components.COMPONENTS:
+            if not self.node.component(component.program):
+                say(f"{component.name} was not running")
+                self._start(component.name)
+
+    def _start(self, name: str) -> None:
+        if self.node.component(components.BY_NAME[name].program):
+            return
+        self.node.spawn(name, components.command(name, self.addresses, HOST_NAME), _node_environment())
+
+    def kill(self, name: str) -> None:
+        """End a component the hard way, as a crash would; it stays down until ``restart`` or ``up``."""
+        if name == "coredns":
+            self._kubectl("-n", "kube-system", "delete", "pod", "-l", "k8s-app=kube-dns", "--force", "--grace-period=0")
+            return
+        process = self.node.component(components.BY_NAME[name].program)
+        if process and not process.end():
+            message = f"{name} (process {process.pid}) does not end"
+            raise ClusterError(message)
+
+    def restart(self, name: str) -> None:
+        """End a component and start it again; return when it is healthy."""
+        with self.lock(), step(f"restarting {name}"):
+            self.kill(name)
+            if name == "coredns":
+                self._kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+                return
+            self._start(name)
+            self._await(name)
+
+    def healthy(self, component: Component) -> bool:
+        """Ask a component how it is."""
+        if not self.node.component(component.program):
+            return False
+        url = component.health_url(self.addresses)
+        if url is None:
+            return True
+        authority = self.instance.state / "etc" / "pki" / "ca.crt"
+        context = ssl.create_default_context(cafile=str(authority)) if url.startswith("https") else None
+        try:
+            with urllib.request.urlopen(url, timeout=2, context=context) as answer:  # noqa: S310 - our own URL
+                return bool(answer.status == 200)  # noqa: PLR2004
+        except (urllib.error.URLError, OSError):
+            return False
+
+    # waiting
+
+    def _await(self, name: str) -> None:
+        component = components.BY_NAME[name]
+        self._poll(name, lambda: self.healthy(component))
+
+    def _poll(self, what: str, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not reached():
+            if time.monotonic() > deadline:
+                message = f"{what} was not healthy within {START_SECONDS:.0f} s; see {self.instance.logs}"
+                raise ClusterError(message)
+            time.sleep(POLL_SECONDS)
+
+    def _await_usable(self) -> None:
+        limit = f"--timeout={START_SECONDS:.0f}s"
+        with step("node Ready, cluster DNS Ready, default service account"):
+            for component in components.COMPONENTS:
+                self._await(component.name)
+            self._kubectl("wait", "--for=create", f"node/{HOST_NAME}", limit)
+            self._kubectl("wait", "--for=condition=Ready", f"node/{HOST_NAME}", limit)
+            self._kubectl("wait", "--for=create", "-n", "default", "serviceaccount/default", limit)
+            self._kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", limit)
+
+    def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        binary = self.instance.state / "kubectl"
+        program = binary if binary.exists() else (tools.installed(self.instance) or self.instance.cache) / "kubectl"
+        return run([program, "--kubeconfig", self.instance.kubeconfig, *arguments], stdin=stdin).stdout
+
+    # images
+
+    def load_image(self, tar: Path) -> None:
+        """Put the images of a ``docker save`` archive on the node."""
+        with tar.open("rb") as stream:
+            run(self._ctr("images", "import", "-"), stdin=stream)
+
+    def has_image(self, reference: str) -> bool:
+        """Tell whether the node has an image."""
+        return reference in run(self._ctr("images", "list", "--quiet")).stdout.split()
+
+    def _ctr(self, *arguments: str) -> list[str]:
+        return self.node.enter(["ctr", "--namespace", "k8s.io", *arguments])
+
+    # the end
+
+    def down(self) -> None:
+        """End everything that was started and remove what is left of it."""
+        with self.lock():
+            found = self.node.remove()
+            addresses.release(self.instance)
+            self.instance.kubeconfig.unlink(missing_ok=True)
+        say(f"cluster {self.instance.name} is gone" if found else f"cluster {self.instance.name} was not up")
+
+
+def _node_environment() -> dict[str, str]:
+    """Return what components see of the environment: no proxy, no credentials, nothing of the caller's."""
+    return {"PATH": os.environ["PATH"], "HOME": "/root"}
