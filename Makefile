@@ -1,0 +1,62 @@
+# The developer interface: one-line targets, the same ones CI calls. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+CLUSTER_TOOL := $(PYTHON) -m tests.cluster
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix unit contract e2e bench cluster-up cluster-down cluster-status images generate build clean
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	@echo "Installing Towpath and its tools into .venv (once) …"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Towpath needs Python 3.11 or newer; name one with PYTHON=…")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' --group dev
+	@touch $@
+
+demo: $(STAMP) ## cluster (if none is named), image, chart, a flow with children; prints the run tree and the result
+	@$(BIN)/python -m tests.demo
+
+test: check unit contract e2e bench ## everything that must hold, quick things first
+
+check: $(STAMP) ## format, lint, types, layers
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+fix: $(STAMP) ## format, and mend what can be mended
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+unit: $(STAMP) ## tests without a cluster, in seconds
+	$(BIN)/python -m pytest -q -m 'not cluster' tests
+
+contract: $(STAMP) cluster-up ## what must hold on a real API server
+	$(BIN)/python -m pytest -q -m cluster tests/contract tests/helm
+
+e2e: $(STAMP) cluster-up ## the whole of Towpath on a real cluster
+	$(BIN)/python -m pytest -q -m cluster tests/e2e
+
+bench: $(STAMP) cluster-up ## the budgets, as ratios measured in one run
+	$(BIN)/python -m pytest -q -s tests/bench
+
+cluster-up: ## a Kubernetes for tests and the demo
+	$(CLUSTER_TOOL) up
+
+cluster-down: ## take it away again
+	$(CLUSTER_TOOL) down
+
+cluster-status: ## what of it runs
+	$(CLUSTER_TOOL) status
+
+images: cluster-up ## build the images and load them into the cluster
+	$(CLUSTER_TOOL) images
+
+generate: $(STAMP) ## write what is generated: CRDs and reference pages
+	$(BIN)/python -m towpath_operator.crds crds helm/towpath/crds
+
+build: $(STAMP) ## wheel and sdist
+	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+
+clean: ## remove what is not in git, the cluster first
+	-$(CLUSTER_TOOL) down
+	rm -rf .venv .cluster dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
