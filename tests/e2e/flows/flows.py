@@ -1,0 +1,164 @@
+"""Flows that the end-to-end tests run; each does one thing that a run can do or suffer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from towpath import flow, get_run_logger, run_deployment, runtime, task
+
+
+class OutOfStock(Exception):
+    """An exception of the flow's own, to be seen again in the parent."""
+
+
+@flow
+def add(x: int, y: int = 1) -> int:
+    """Add two numbers."""
+    return x + y
+
+
+@flow
+def sum_of_doubles(n: int) -> int:
+    """Run n children side by side and add up what they give back."""
+    futures = [add.submit(i, i) for i in range(n)]
+    return sum(future.result() for future in futures)
+
+
+@flow
+async def async_sum(n: int) -> int:
+    """Do the same from an async flow."""
+    return sum(await asyncio.gather(*(async_add(i, i) for i in range(n))))
+
+
+@flow
+async def async_add(x: int, y: int) -> int:
+    """Add two numbers, asynchronously."""
+    await asyncio.sleep(0)
+    return x + y
+
+
+@flow
+def sell(item: str) -> str:
+    """Fail as a flow does."""
+    raise OutOfStock(f"no {item} left")
+
+
+@flow
+def careful_shop(item: str) -> str:
+    """See the child's own exception."""
+    try:
+        return sell(item)
+    except OutOfStock as error:
+        return f"sorry: {error}"
+
+
+@flow
+def careless_shop(item: str) -> str:
+    """Let the child's exception end this run as well."""
+    return sell(item)
+
+
+@flow
+def nap(seconds: float) -> str:
+    """Take time."""
+    get_run_logger().info("asleep for %s s", seconds)
+    time.sleep(seconds)
+    return "awake"
+
+
+@flow
+def dormitory(sleepers: int, seconds: float) -> list[str]:
+    """Wait for children that take their time."""
+    return [future.result() for future in [nap.submit(seconds + i / 1000) for i in range(sleepers)]]
+
+
+@flow
+def tower(height: int, seconds: float) -> int:
+    """Stand on a run that stands on a run …, the lowest of which takes its time."""
+    if height == 0:
+        time.sleep(seconds)
+        return 0
+    return tower(height - 1, seconds) + 1
+
+
+@flow
+def stubborn(seconds: float) -> None:
+    """Refuse to stop when told to."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            time.sleep(0.2)
+        except BaseException as error:  # noqa: BLE001 - that is the point
+            get_run_logger().warning("not stopping for %r", error)
+
+
+@flow
+def glutton(mebibytes: int) -> int:
+    """Use memory."""
+    return len(bytearray(os.urandom(1024)) * 1024 * mebibytes)
+
+
+@flow
+def vanish(code: int) -> None:
+    """End the process without a word."""
+    os._exit(code)
+
+
+@flow
+def vanish_once() -> int:
+    """End the first attempt's process without a word; the next one completes."""
+    attempt = int(os.environ["TOWPATH_ATTEMPT"])
+    if attempt == 1:
+        os._exit(9)
+    return attempt
+
+
+@flow
+def letter(size: int) -> str:
+    """Return a text of some size."""
+    return "x" * size
+
+
+@task(retries=2)
+def third_time_lucky() -> int:
+    """Fail twice."""
+    if runtime.task_run.run_count < 3:
+        raise OSError("not yet")
+    return runtime.task_run.run_count
+
+
+@flow
+def lucky() -> int:
+    """Complete thanks to a task's retries."""
+    return third_time_lucky()
+
+
+@flow
+def orders(deployment: str) -> int:
+    """Run a deployment and use its result."""
+    return run_deployment(deployment, parameters={"x": 40}).result()
+
+
+@flow
+def meddle(with_run: str) -> int:
+    """Try to write another run's status with this run's own credentials; gives the API server's answer."""
+    import ssl
+    from pathlib import Path
+
+    import httpx
+
+    folder = Path("/var/run/secrets/towpath")
+    server = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+    path = f"/apis/towpath.dev/v1alpha1/namespaces/{(folder / 'namespace').read_text()}/flowruns/{with_run}/status"
+    answer = httpx.patch(
+        server + path,
+        json={"status": {"waitingFor": "meddled with"}},
+        headers={
+            "Authorization": f"Bearer {(folder / 'token').read_text()}",
+            "Content-Type": "application/merge-patch+json",
+        },
+        verify=ssl.create_default_context(cafile=str(folder / "ca.crt")),
+    )
+    return answer.status_code
