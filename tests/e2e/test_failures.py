@@ -1,0 +1,151 @@
+"""What goes wrong in a cluster, and what a run says then: state, reason, whose fault, what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.runs import Runs, result, state
+from tests.kube import ApiError
+from towpath.states import StateType
+
+pytestmark = pytest.mark.cluster
+
+
+def test_bad_parameters_fail_before_any_pod(runs: Runs) -> None:
+    """Parameters that do not fit the schema: FAILED, each wrong one named with its value, and no Job."""
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
+    wrong = runs.ended(runs.start("add", {"x": "many", "z": 1}, flow={"parameters": schema}))
+
+    assert (state(wrong)["type"], state(wrong)["reason"]) == ("FAILED", "InvalidParameters")
+    assert "x" in state(wrong)["message"]
+    assert "'many'" in state(wrong)["message"]
+    assert "z" in state(wrong)["message"]
+    assert runs.jobs(wrong["metadata"]["name"]) == []
+
+
+def test_bad_parameters_without_a_schema_fail_in_the_pod_before_user_code(runs: Runs) -> None:
+    """Without a schema the pod finds out, with the same reason, and never runs."""
+    wrong = runs.ended(runs.start("add", {"x": "many"}))
+
+    assert (state(wrong)["type"], state(wrong)["reason"]) == ("FAILED", "InvalidParameters")
+    assert "'many'" in state(wrong)["message"]
+    assert "RUNNING" not in [entry["type"] for entry in wrong["status"]["history"]]
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "words"),
+    [("flows.py:subtract", "subtract"), ("nothing.py:add", "nothing.py"), ("no.such.module:add", "no")],
+    ids=["function", "file", "module"],
+)
+def test_an_entrypoint_that_is_not_there_is_named(runs: Runs, entrypoint: str, words: str) -> None:
+    """FAILED as EntrypointNotFound, with the name that is missing."""
+    run = runs.ended(runs.create({"flow": {"image": runs.image, "entrypoint": entrypoint}}))
+
+    assert (state(run)["type"], state(run)["reason"]) == ("FAILED", "EntrypointNotFound")
+    assert words in state(run)["message"]
+
+
+def test_an_image_that_cannot_be_pulled_is_shown_and_then_ends_the_run(runs: Runs) -> None:
+    """PENDING says ImagePullFailed within seconds; after pendingTimeoutSeconds the run CRASHED with that reason."""
+    name = runs.create(
+        {
+            "flow": {"image": "localhost/no/such:image", "entrypoint": "flows.py:add", "infraRetries": 0},
+            "pendingTimeoutSeconds": 12,
+        }
+    )
+    shown = runs.kube.wait(
+        runs.path("flowruns", name), lambda run: run is not None and state(run).get("reason") == "ImagePullFailed", 30
+    )
+    assert shown is not None
+    assert "localhost/no/such:image" in state(shown)["message"]
+
+    run = runs.ended(name)
+    assert state(run)["type"] == "CRASHED"
+    assert run["status"]["error"]["kind"] == "Infrastructure"
+    assert "pendingTimeoutSeconds" in state(run)["message"] or "image" in state(run)["message"]
+    assert runs.jobs(name) == []
+
+
+def test_memory_beyond_the_limit_is_out_of_memory(runs: Runs) -> None:
+    """The kernel's kill is named, with what to raise."""
+    limits = {"spec": {"containers": [{"name": "flow", "resources": {"limits": {"memory": "96Mi"}}}]}}
+    run = runs.ended(runs.start("glutton", {"mebibytes": 400}, flow={"template": limits, "infraRetries": 0}))
+
+    assert (state(run)["type"], state(run)["reason"]) == ("CRASHED", "OutOfMemory")
+    assert "memory" in state(run)["message"]
+
+
+def test_a_process_that_ends_without_a_word_is_no_report(runs: Runs) -> None:
+    """CRASHED as NoReport with the exit code."""
+    run = runs.ended(runs.start("vanish", {"code": 7}, infraRetries=0))
+
+    assert (state(run)["type"], state(run)["reason"]) == ("CRASHED", "NoReport")
+    assert "7" in state(run)["message"]
+
+
+def test_an_infrastructure_failure_is_retried_in_a_new_job(runs: Runs) -> None:
+    """The second attempt has a Job of its own and completes; the first one's failure stays in the history."""
+    run = runs.ended(runs.start("vanish_once"))
+
+    assert (state(run)["type"], result(run), run["status"]["attempt"]) == ("COMPLETED", 2, 2)
+    assert "AwaitingRetry" in [entry["name"] for entry in run["status"]["history"]]
+    assert len(runs.jobs(run["metadata"]["name"])) == 2
+
+
+def test_a_deleted_job_is_noticed(runs: Runs) -> None:
+    """Somebody deletes the Job of a running attempt: JobDeleted, and a new attempt while infraRetries last."""
+    name = runs.start("nap", {"seconds": 300}, infraRetries=0)
+    running = runs.reached(name, StateType.RUNNING)
+
+    runs.kube.delete(runs.path("jobs", running["status"]["job"], group="/apis/batch/v1"), propagationPolicy="Background")
+
+    run = runs.ended(name)
+    assert state(run)["type"] == "CRASHED"
+    assert state(run)["reason"] in {"JobDeleted", "Terminated"}
+
+
+def test_a_timeout_ends_the_run(runs: Runs) -> None:
+    """timeoutSeconds of the resource holds whatever the decorator says: FAILED as TimedOut."""
+    run = runs.ended(runs.start("nap", {"seconds": 300}, timeoutSeconds=2))
+
+    assert (state(run)["type"], state(run)["name"], state(run)["reason"]) == ("FAILED", "TimedOut", "TimedOut")
+
+
+def test_a_cancel_before_the_pod_starts_needs_no_pod(runs: Runs) -> None:
+    """A run whose time has not come is CANCELLED at once, without a Job ever."""
+    name = runs.start("add", {"x": 1}, scheduledTime="2999-01-01T00:00:00Z")
+    runs.reached(name, StateType.SCHEDULED)
+
+    runs.cancel(name)
+
+    assert state(runs.ended(name, timeout=10))["type"] == "CANCELLED"
+    assert runs.jobs(name) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"flowRef": "a", "deploymentRef": "b"}, "exactly one of flowRef, deploymentRef and flow"),
+        ({}, "exactly one of flowRef, deploymentRef and flow"),
+        ({"flow": {"image": "x"}}, "exactly one of entrypoint"),
+        ({"flow": {"image": "x", "entrypoint": "no-colon"}}, "entrypoint"),
+        ({"flowRef": "a", "infraRetries": -1}, "infraRetries"),
+    ],
+    ids=["two refs", "no ref", "no code", "malformed entrypoint", "negative retries"],
+)
+def test_a_bad_resource_is_refused_with_words(runs: Runs, spec: dict[str, object], words: str) -> None:
+    """The API server itself refuses what cannot be right."""
+    with pytest.raises(ApiError) as refused:
+        runs.create(spec)
+
+    assert refused.value.status == 422
+    assert words in refused.value.message
+
+
+def test_a_template_that_wants_too_much_is_refused(runs: Runs) -> None:
+    """A privileged pod is not made; the run says which field to take out."""
+    template = {"spec": {"containers": [{"name": "flow", "securityContext": {"privileged": True}}]}}
+    run = runs.ended(runs.start("add", {"x": 1}, template=template))
+
+    assert (state(run)["type"], state(run)["reason"]) == ("FAILED", "InvalidTemplate")
+    assert "privileged" in state(run)["message"]
