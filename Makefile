@@ -39,8 +39,8 @@ e2e: $(STAMP) cluster-up ## the whole of Towpath on a real cluster
 bench: $(STAMP) cluster-up ## the budgets, as ratios measured in one run
 	$(BIN)/python -m pytest -q -s tests/bench
 
-cluster-up: ## a Kubernetes for tests and the demo
-	$(CLUSTER_TOOL) up
+cluster-up: ## a Kubernetes for tests and the demo (exit code 3: none can be had here, and cluster tests skip)
+	@$(CLUSTER_TOOL) up >/dev/null || test $$? -eq 3
 
 cluster-down: ## take it away again
 	$(CLUSTER_TOOL) down

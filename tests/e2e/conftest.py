@@ -1,0 +1,68 @@
+"""The installed Towpath that the end-to-end tests share, and each test's own runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.api import Cluster, ClusterUnavailable
+from tests.cluster.api import cluster as find_cluster
+from tests.cluster.settings import in_ci
+from tests.e2e.runs import Runs
+from tests.installation import Installation, install
+from tests.kube import Kube
+
+NAMESPACE = "towpath-e2e"
+FLOWS = Path(__file__).parent / "flows"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The clone's cluster; without one the tests skip, but fail in CI."""
+    try:
+        return find_cluster()
+    except ClusterUnavailable as unavailable:
+        if in_ci():
+            pytest.fail(str(unavailable))
+        pytest.skip(str(unavailable))
+
+
+@pytest.fixture(scope="session")
+def towpath(cluster: Cluster) -> Installation:
+    """Towpath, installed from this checkout."""
+    return install(cluster)
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: Cluster) -> Kube:
+    """The API server, as its administrator."""
+    return Kube(cluster.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def image(towpath: Installation, cluster: Cluster) -> str:
+    """The image of the tests' own flows, built on the project's as a user builds theirs."""
+    reference = f"localhost/towpath/e2e:{towpath.tag}"
+    cluster.build_image(reference, FLOWS / "Dockerfile", FLOWS, {"FLOW_IMAGE": towpath.flow_image})
+    return reference
+
+
+@pytest.fixture
+def runs(kube: Kube, image: str, request: pytest.FixtureRequest) -> Iterator[Runs]:
+    """The test's own runs; deleted afterwards, and told about when the test fails."""
+    own = Runs(kube, NAMESPACE, image, request.node.name.removeprefix("test_"))
+    yield own
+    if getattr(request.node, "failed", False):
+        request.node.add_report_section("call", "runs", "\n".join(own.explain()))
+    own.clean()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Let fixtures know that their test failed."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.when == "call" and report.failed:
+        item.failed = True  # type: ignore[attr-defined]
