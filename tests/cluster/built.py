@@ -20,7 +20,7 @@ from tests.cluster.settings import ClusterError
 from tests.cluster.shell import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -50,6 +50,16 @@ class BuiltCluster:
     def complete(self) -> bool:
         """Tell whether ``up`` once came to its end for the node that is there now."""
         return (self.instance.state / "complete").exists() and self.node.first is not None
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the cluster is there."""
+        return self.complete
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.instance.kubeconfig
 
     @property
     def addresses(self) -> Addresses:
@@ -178,6 +188,19 @@ class BuiltCluster:
         except (urllib.error.URLError, OSError):
             return False
 
+    def status(self) -> list[tuple[str, str, str]]:
+        """Return rows of component, pid, health."""
+        rows = []
+        for component in components.COMPONENTS:
+            process = self.node.component(component.program)
+            health = "down" if not process else "ok" if self.healthy(component) else "unhealthy"
+            rows.append((component.name, str(process.pid) if process else "-", health))
+        return rows
+
+    def node_command(self, command: Sequence[str]) -> list[str]:
+        """Return the command line that runs ``command`` in the node's network, among the machine's files."""
+        return self.node.enter(command, network_only=True)
+
     # waiting
 
     def _await(self, name: str) -> None:
@@ -203,8 +226,7 @@ class BuiltCluster:
             self._kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", limit)
 
     def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        binary = self.instance.state / "kubectl"
-        program = binary if binary.exists() else (tools.installed(self.instance) or self.instance.cache) / "kubectl"
+        program = (tools.installed(self.instance) or self.instance.cache) / "kubectl"
         return run([program, "--kubeconfig", self.instance.kubeconfig, *arguments], stdin=stdin).stdout
 
     # images
@@ -214,9 +236,9 @@ class BuiltCluster:
         with tar.open("rb") as stream:
             run(self._ctr("images", "import", "-"), stdin=stream)
 
-    def has_image(self, reference: str) -> bool:
-        """Tell whether the node has an image."""
-        return reference in run(self._ctr("images", "list", "--quiet")).stdout.split()
+    def images(self) -> set[str]:
+        """Return the names of all images on the node."""
+        return set(run(self._ctr("images", "list", "--quiet")).stdout.split())
 
     def _ctr(self, *arguments: str) -> list[str]:
         return self.node.enter(["ctr", "--namespace", "k8s.io", *arguments])

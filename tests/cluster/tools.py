@@ -151,3 +151,17 @@ def _forget_old(builds: Path) -> None:
     complete = sorted(builds.glob("*/complete"), key=lambda file: file.parent.stat().st_mtime, reverse=True)
     for file in complete[KEPT_BUILDS:]:
         shutil.rmtree(file.parent, ignore_errors=True)
+
+
+def clients(instance: Instance, *, built: bool) -> Path:
+    """Return a folder with kubectl and helm: the machine's own beside a cluster of its owner's, else those built here."""
+    own = {name: shutil.which(name) for name in ("kubectl", "helm", "prometheus", "promtool")}
+    if built or not (own["kubectl"] and own["helm"]):
+        return ensure(instance)
+    folder = instance.work / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, program in own.items():
+        link = folder / name
+        if program and not link.is_symlink():
+            link.symlink_to(program)
+    return folder

@@ -1,0 +1,103 @@
+# The images of Towpath.
+#
+#   operator   runs the operator
+#   flow       runs flows: start your own image FROM it, add packages with pip and your code to /opt/flows
+#   demo       flow with the examples
+#
+# In each, dependencies are a layer below the source, so that a change of source is a build of seconds and a pull of
+# kilobytes. Any base with Python 3.11 or newer and its venv module will do.
+ARG BASE=docker.io/library/python:3.12-slim-bookworm
+
+
+FROM ${BASE} AS base
+# Slim images come without compiled standard library, and a user who is not root cannot keep what Python compiles:
+# without this line every start of a pod would compile it anew.
+RUN python3 -m compileall -q -x '(/test|idlelib|lib2to3|tkinter|turtledemo|ensurepip|site-packages|dist-packages)' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && echo 'towpath:x:65532:65532:towpath:/home/towpath:/sbin/nologin' >> /etc/passwd \
+    && echo 'towpath:x:65532:' >> /etc/group \
+    && install -d -o 65532 -g 65532 /home/towpath /opt/flows
+ENV PATH=/opt/towpath/bin:$PATH HOME=/home/towpath PYTHONUNBUFFERED=1
+
+
+FROM base AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN python3 -m venv /opt/build \
+    && /opt/build/bin/pip install --quiet hatchling \
+    && python3 -m venv --without-pip /opt/towpath
+WORKDIR /build
+
+
+# The requirements alone, so that another change of pyproject.toml does not install everything again.
+FROM build AS requirements
+COPY pyproject.toml ./
+RUN python3 -c 'import tomllib; \
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+extras = project["optional-dependencies"]; \
+wanted = {"operator": ["operator"], "flow": ["cluster"], "demo": ["examples"]}; \
+[open(f"{name}.txt", "w").write("\n".join(sorted(project["dependencies"] * (name != "demo") + sum((extras[e] for e in es), [])))) \
+ for name, es in wanted.items()]'
+
+
+FROM build AS operator-dependencies
+COPY --from=requirements /build/operator.txt ./
+# The Kubernetes client is 75 MB of generated source: its compiled form without docstrings does the same in 35.
+RUN /opt/build/bin/pip --python /opt/towpath/bin/python install --quiet --no-compile -r operator.txt \
+    && cd "$(/opt/towpath/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && for generated in kubernetes/client/api kubernetes/client/models kubernetes/aio/client/api kubernetes/aio/client/models; do \
+           if [ -d "$generated" ]; then \
+               python3 -m compileall -q -b -o 2 "$generated" && find "$generated" -name '*.py' -delete || exit 1; \
+           fi; \
+       done \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash .
+
+
+FROM build AS flow-dependencies
+COPY --from=requirements /build/flow.txt ./
+# pip stays in this one, for images that start FROM it.
+RUN /opt/build/bin/pip --python /opt/towpath/bin/python install --quiet --no-compile pip -r flow.txt \
+    && cd "$(/opt/towpath/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash -x '/pip/' .
+
+
+FROM flow-dependencies AS demo-dependencies
+COPY --from=requirements /build/demo.txt ./
+RUN touch /before \
+    && /opt/build/bin/pip --python /opt/towpath/bin/python install --quiet --no-compile -r demo.txt \
+    && cd "$(/opt/towpath/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && find . -type d \( -path ./pandas/tests -o -path './numpy/*/tests' \) -prune -exec rm -r {} + \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash -x '/pip/' . \
+    && mkdir /layer && cd / && find opt/towpath -cnewer /before ! -type d -exec cp -a --parents -t /layer {} +
+
+
+# The distribution itself: /layer holds the files that its installation adds to /opt/towpath.
+FROM build AS source
+COPY pyproject.toml README.md ./
+COPY sdk ./sdk
+COPY operator ./operator
+RUN touch /before \
+    && /opt/build/bin/pip --python /opt/towpath/bin/python install --quiet --no-compile --no-deps --no-build-isolation . \
+    && cd "$(/opt/towpath/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash towpath towpath_operator \
+    && mkdir /layer && cd / && find opt/towpath -cnewer /before ! -type d -exec cp -a --parents -t /layer {} +
+
+
+FROM base AS operator
+COPY --from=operator-dependencies /opt/towpath /opt/towpath
+COPY --from=source /layer/ /
+USER 65532:65532
+WORKDIR /home/towpath
+ENTRYPOINT ["python", "-m", "towpath_operator"]
+
+
+FROM base AS flow
+COPY --from=flow-dependencies /opt/towpath /opt/towpath
+COPY --from=source /layer/ /
+USER 65532:65532
+WORKDIR /opt/flows
+ENTRYPOINT ["python", "-m", "towpath.engine"]
+
+
+FROM flow AS demo
+COPY --from=demo-dependencies /layer/ /
+COPY examples ./examples

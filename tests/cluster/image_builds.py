@@ -1,0 +1,172 @@
+"""Building images: by the Docker engine where there is one, else by buildah as root, without any daemon."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tests.cluster import base_image, packages, tools
+from tests.cluster.locks import locked
+from tests.cluster.output import step
+from tests.cluster.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.cluster.provider import Provider
+    from tests.cluster.settings import Instance
+
+
+class Builder(Protocol):
+    """What makes images out of Dockerfiles and keeps them between builds."""
+
+    def build(
+        self,
+        reference: str,
+        dockerfile: Path,
+        context: Path,
+        *,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+    ) -> None:
+        """Build one image; layers that did not change are taken from the last build."""
+        ...
+
+    def save(self, references: Sequence[str], tar: Path) -> None:
+        """Write images as an archive."""
+        ...
+
+
+class DockerBuilder:
+    """The Docker engine."""
+
+    def build(
+        self,
+        reference: str,
+        dockerfile: Path,
+        context: Path,
+        *,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+    ) -> None:
+        """Build one image."""
+        run(["docker", "build", *_words(reference, dockerfile, target, build_args), context])
+
+    def save(self, references: Sequence[str], tar: Path) -> None:
+        """Write images as an archive."""
+        run(["docker", "save", "--output", tar, *references])
+
+
+class BuildahBuilder:
+    """buildah, with a store of its own in the cache and the base image made from Debian packages."""
+
+    def __init__(self, instance: Instance) -> None:
+        """Install buildah and debootstrap when they are missing."""
+        packages.ensure(packages.IMAGE_PACKAGES, instance.machine_state)
+        self.instance = instance
+        store = instance.cache / "containers"
+        self.buildah = ["buildah", "--root", str(store), "--runroot", str(instance.machine_state / "containers")]
+
+    def build(
+        self,
+        reference: str,
+        dockerfile: Path,
+        context: Path,
+        *,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+    ) -> None:
+        """Build one image."""
+        base_image.ensure(self.buildah, self.instance)
+        with _network_settings() as mounts:
+            words = _words(reference, dockerfile, target, build_args)
+            run([*self.buildah, "build", "--isolation=chroot", "--layers", "--pull=never", *mounts, *words, context])
+
+    def save(self, references: Sequence[str], tar: Path) -> None:
+        """Write images as an archive."""
+        with tempfile.TemporaryDirectory() as folder:
+            for reference in references:
+                push = ["push", "--quiet", "--disable-compression", reference, f"oci:{folder}:{reference}"]
+                run([*self.buildah, *push])
+            run(["tar", "--create", "--file", tar, "--directory", folder, "."])
+
+
+def builder(provider: Provider) -> Builder:
+    """Return what builds images for this cluster."""
+    if provider.kind in {"kind", "k3d"}:
+        return DockerBuilder()
+    return BuildahBuilder(provider.instance)
+
+
+def build_and_load(
+    provider: Provider,
+    reference: str,
+    dockerfile: Path,
+    context: Path,
+    build_args: Mapping[str, str],
+) -> None:
+    """Build one image and put it on the node."""
+    with step(f"building {reference}"), locked(provider.instance.cache / "images.lock"):
+        maker = builder(provider)
+        maker.build(reference, dockerfile, context, build_args=build_args)
+        load(provider, maker, [reference])
+
+
+def load(provider: Provider, maker: Builder, references: Sequence[str]) -> None:
+    """Put images that were built on the node."""
+    with tempfile.TemporaryDirectory(prefix="towpath-images-") as folder:
+        tar = Path(folder) / "images.tar"
+        maker.save(references, tar)
+        provider.load_image(tar)
+
+
+def kubectl(provider: Provider, *arguments: str) -> str:
+    """Return what kubectl prints."""
+    program = tools.ensure(provider.instance) / "kubectl"
+    return run([program, "--kubeconfig", provider.kubeconfig, *arguments], check=False).stdout
+
+
+def _words(reference: str, dockerfile: Path, target: str | None, build_args: Mapping[str, str] | None) -> list[str]:
+    words = ["--tag", reference, "--file", str(dockerfile)]
+    if target:
+        words += ["--target", target]
+    for name, value in (build_args or {}).items():
+        words += ["--build-arg", f"{name}={value}"]
+    return words
+
+
+@contextmanager
+def _network_settings() -> Iterator[list[str]]:
+    """Let pip inside a build reach the package index that pip on this machine reaches.
+
+    By mounts, which no image keeps and no layer's key depends on, rather than by build arguments.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        mounts = []
+        lines = ["[global]"]
+        for name, value in _pip_settings().items():
+            if name in {"cert", "client-cert"} and Path(value).is_file():
+                inside = f"/etc/ssl/towpath-build-{name}.pem"
+                shutil.copyfile(value, Path(folder) / name)
+                mounts.append(f"--volume={folder}/{name}:{inside}:ro")
+                lines.append(f"{name} = {inside}")
+            elif name in {"index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout"}:
+                lines.append(f"{name.removeprefix('default-')} = {value}")
+        (Path(folder) / "pip.conf").write_text("\n".join(lines) + "\n")
+        yield [*mounts, f"--volume={folder}/pip.conf:/etc/pip.conf:ro"]
+
+
+def _pip_settings() -> dict[str, str]:
+    """Return pip's settings on this machine, from its files and the environment; the environment wins."""
+    settings: dict[str, str] = {}
+    said = run([sys.executable, "-m", "pip", "config", "list"], check=False).stdout
+    pairs = [line.partition("=") for line in said.splitlines()]
+    for key, _, value in sorted(pairs, key=lambda pair: pair[0].startswith(":env:")):
+        settings[key.rpartition(".")[2]] = str(ast.literal_eval(value))
+    return settings
