@@ -1,0 +1,66 @@
+{{/* Name of this installation; short enough that every suffix below stays within 63 characters. */}}
+{{- define "towpath.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of a thing that has no namespace: with the release's namespace in it, so that two releases do not meet. */}}
+{{- define "towpath.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "towpath.fullname" .) -}}
+{{- end -}}
+
+{{- define "towpath.operatorName" -}}
+{{- include "towpath.fullname" . }}-operator
+{{- end -}}
+
+{{- define "towpath.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "towpath.operatorName" .) -}}
+{{- end -}}
+
+{{/* The namespaces of runs, as a YAML list. */}}
+{{- define "towpath.runnerNamespaces" -}}
+{{- .Values.runnerNamespaces | default (list .Release.Namespace) | toYaml -}}
+{{- end -}}
+
+{{/* Labels by which things find each other. They never change: selectors are immutable. */}}
+{{- define "towpath.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "towpath.labels" -}}
+{{ include "towpath.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* What the operator may do where runs are: exactly the calls that it makes. */}}
+{{- define "towpath.operatorRules" -}}
+- apiGroups: [towpath.dev]
+  resources: [flows, deployments, flowruns]
+  verbs: [get, list, watch]
+- apiGroups: [towpath.dev]
+  resources: [flows/status, deployments/status, flowruns/status]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- if .Values.rbac.ownerReferencesPermissionEnforcement }}
+- apiGroups: [towpath.dev]
+  resources: [flowruns/finalizers]
+  verbs: [update]
+{{- end }}
+{{- end -}}
