@@ -1,12 +1,33 @@
-"""Reads what is known of one object out of the store and freezes it for `decide`."""
+"""Reads what is known of one object out of the store and freezes it for `decide`; says whom a change concerns.
+
+The shell uses it like this: whenever an object changes, it marks the keys that `affected_by` gives; for each marked key
+it calls `flowrun`, `flow` or `deployment` (by the key's plural), hands what it gets to `decide`, and applies the
+decision. None means that the object is gone, and that there is nothing to do.
+
+Two things are asked of the store beside `View`. Lists of all kinds are complete before anything is decided. And what
+the operator itself created or patched is in the store (as the API answered) before the same key is decided again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from towpath import names, states
+from towpath_operator.reconcile.observed import ObservedDeployment, ObservedFlow, ObservedFlowRun
+from towpath_operator.reconcile.policy import DEFAULT, Policy
+from towpath_operator.reconcile.reading import integer, text, value
 
 Body: TypeAlias = Mapping[str, Any]
 """An object as the API gave it, without managedFields."""
+
+
+class Key(NamedTuple):
+    """Which object to look at; equal to the plain tuple of the same three."""
+
+    plural: str
+    namespace: str
+    name: str
 
 
 class View(Protocol):
@@ -23,3 +44,112 @@ class View(Protocol):
     def children_of_run(self, uid: str) -> Sequence[Body]:
         """Give the FlowRuns whose spec.parent.uid this is, in no order."""
         ...
+
+    def runs_waiting_for(self, plural: str, namespace: str, name: str) -> Sequence[Body]:
+        """Give the FlowRuns for which `waits_for` gives exactly this key, in no order."""
+        ...
+
+    def deployments_of_flow(self, namespace: str, name: str) -> Sequence[Body]:
+        """Give the Deployments whose spec.flowRef this is, in no order."""
+        ...
+
+
+def waits_for(run: Body) -> Key | None:
+    """Give the Flow or Deployment that a run names, while it has no Job and has not ended; else None.
+
+    The store indexes FlowRuns by it: thousands of finished runs of a Flow cost nothing when the Flow changes.
+    """
+    if text(run, "status", "job") or text(run, "status", "state", "type") in states.TERMINAL:
+        return None
+    for plural, field in (("flows", "flowRef"), ("deployments", "deploymentRef")):
+        if name := text(run, "spec", field):
+            return Key(plural, text(run, "metadata", "namespace"), name)
+    return None
+
+
+def flowrun(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> ObservedFlowRun | None:
+    """Give what is known of a FlowRun, or None if there is no such run."""
+    run = view.get("flowruns", namespace, name)
+    if run is None:
+        return None
+    deployment = _named(view, "deployments", namespace, text(run, "spec", "deploymentRef"))
+    flow_name = text(run, "spec", "flowRef") or text(deployment, "spec", "flowRef")
+    attempt = integer(run, "status", "attempt") or 1
+    job_name = names.job_name(name, text(run, "metadata", "uid"), attempt)
+    previous_name = names.job_name(name, text(run, "metadata", "uid"), attempt - 1)
+    return ObservedFlowRun(
+        run=run,
+        flow=_named(view, "flows", namespace, flow_name),
+        deployment=deployment,
+        parent=_named(view, "flowruns", namespace, text(run, "spec", "parent", "name")),
+        job=view.get("jobs", namespace, job_name),
+        pods=tuple(view.pods_of_job(namespace, job_name)),
+        previous_job=view.get("jobs", namespace, previous_name) if attempt > 1 else None,
+        previous_pods=tuple(view.pods_of_job(namespace, previous_name)) if attempt > 1 else (),
+        policy=policy,
+    )
+
+
+def flow(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> ObservedFlow | None:
+    """Give what is known of a Flow, or None if there is no such Flow."""
+    found = view.get("flows", namespace, name)
+    return None if found is None else ObservedFlow(found, policy)
+
+
+def deployment(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> ObservedDeployment | None:
+    """Give what is known of a Deployment, or None if there is no such Deployment."""
+    found = view.get("deployments", namespace, name)
+    if found is None:
+        return None
+    return ObservedDeployment(found, _named(view, "flows", namespace, text(found, "spec", "flowRef")), policy)
+
+
+def affected_by(view: View, plural: str, body: Body, *, deleted: bool = False) -> tuple[Key, ...]:
+    """Say which objects have to be looked at because this one appeared, changed or went.
+
+    Args:
+        view: the store, already holding the change.
+        plural: one of flows, deployments, flowruns, jobs, pods.
+        body: the object as it is now, or as it was last seen.
+        deleted: whether it is gone.
+
+    The answer costs O(children) for a run that ends, O(waiting runs) for a Flow or Deployment, and O(1) otherwise.
+    """
+    namespace, name = text(body, "metadata", "namespace"), text(body, "metadata", "name")
+    match plural:
+        case "jobs" | "pods":
+            run_name = text(body, "metadata", "labels", names.LABEL_RUN)
+            return (Key("flowruns", namespace, run_name),) if run_name else ()
+        case "flowruns":
+            own = () if deleted else (Key("flowruns", namespace, name),)
+            if not deleted and not _concerns_children(body):
+                return own
+            return own + _keys("flowruns", view.children_of_run(text(body, "metadata", "uid")))
+        case "deployments":
+            own = () if deleted else (Key("deployments", namespace, name),)
+            return own + _keys("flowruns", view.runs_waiting_for("deployments", namespace, name))
+        case "flows":
+            own = () if deleted else (Key("flows", namespace, name),)
+            keys = own + _keys("flowruns", view.runs_waiting_for("flows", namespace, name))
+            for using in view.deployments_of_flow(namespace, name):
+                keys += affected_by(view, "deployments", using)
+            return keys
+        case _:
+            return ()
+
+
+def _concerns_children(run: Body) -> bool:
+    """Tell whether a run's children may have to end because of the state it is in."""
+    return (
+        value(run, "spec", "cancel") is True
+        or bool(text(run, "metadata", "deletionTimestamp"))
+        or text(run, "status", "state", "type") in states.TERMINAL | {states.StateType.CANCELLING}
+    )
+
+
+def _named(view: View, plural: str, namespace: str, name: str) -> Body | None:
+    return view.get(plural, namespace, name) if name else None
+
+
+def _keys(plural: str, bodies: Sequence[Body]) -> tuple[Key, ...]:
+    return tuple(Key(plural, text(body, "metadata", "namespace"), text(body, "metadata", "name")) for body in bodies)

@@ -47,7 +47,33 @@ class EmitEvent:
     warning: bool = False
 
 
-Action: TypeAlias = CreateJob | DeleteJob | PatchStatus | EmitEvent
+@dataclass(frozen=True, slots=True)
+class ConfirmGone:
+    """Ask the API itself (one GET) that this object is gone; if it is there, the store is behind: stop, and look again.
+
+    Comes before what cannot be taken back once the store has been believed: the store may lag behind the API.
+    """
+
+    plural: str
+    """One of jobs, flowruns."""
+    namespace: str
+    name: str
+    uid: str | None = None
+    """Which object; one of the same name with another UID counts as gone. None: any of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmPodsEnded:
+    """Ask the API itself (one LIST by label) that no pod of this Job is live; if one is, the store is behind: as above.
+
+    A pod is live unless its phase is Succeeded or Failed.
+    """
+
+    namespace: str
+    job_name: str
+
+
+Action: TypeAlias = CreateJob | DeleteJob | PatchStatus | EmitEvent | ConfirmGone | ConfirmPodsEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +83,5 @@ class Decision:
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
     """Seconds until the object should be looked at again even if nothing changes; None: only when something does."""
+    bug: Exception | None = None
+    """What deciding raised, which it never should: there are no actions then; log it, and retry with back-off."""
