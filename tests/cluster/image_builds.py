@@ -67,11 +67,11 @@ class BuildahBuilder:
     """buildah, with a store of its own in the cache and the base image made from Debian packages."""
 
     def __init__(self, instance: Instance) -> None:
-        """Install buildah and debootstrap when they are missing."""
+        """Get buildah and the base image when they are missing."""
         packages.ensure(packages.IMAGE_PACKAGES, instance.machine_state)
-        self.instance = instance
         store = instance.cache / "containers"
         self.buildah = ["buildah", "--root", str(store), "--runroot", str(instance.machine_state / "containers")]
+        base_image.ensure(self.buildah, instance)
 
     def build(
         self,
@@ -83,7 +83,6 @@ class BuildahBuilder:
         build_args: Mapping[str, str] | None = None,
     ) -> None:
         """Build one image."""
-        base_image.ensure(self.buildah, self.instance)
         with _network_settings() as mounts:
             words = _words(reference, dockerfile, target, build_args)
             run([*self.buildah, "build", "--isolation=chroot", "--layers", "--pull=never", *mounts, *words, context])
