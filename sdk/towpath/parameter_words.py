@@ -1,12 +1,12 @@
 """The words in which wrong parameters are refused, the same wherever that happens.
 
 Parameters are checked twice: by the operator against the flow's JSON Schema, before a pod starts, and by the flow's
-own process against the signature, with pydantic. Whoever reads the refusal should not have to know which of the two spoke:
+own process against the signature, with pydantic. Whoever reads the refusal need not know which of the two spoke:
 
     Wrong parameters for flow 'add': x='many' must be a whole number; y is missing; z=1 is not a parameter of the flow.
 
-The process calls `from_pydantic(error.errors(include_url=False))`, the operator builds `Wrong` from its schema's keywords
-with `from_keyword`; both hand what they get to `sentence`. Pure, standard library only.
+The process calls `from_pydantic(error.errors(include_url=False))`, the operator builds `Wrong` from its schema's
+keywords with `from_keyword`; both hand what they get to `sentence`. Pure, standard library only.
 """
 
 from __future__ import annotations

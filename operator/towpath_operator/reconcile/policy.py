@@ -17,7 +17,7 @@ class Policy:
     job_ttl_seconds: int = 600
     """How long a finished Job stays."""
     command_job_ttl_seconds: int = 86_400
-    """How long the Job of a plain container stays for an operator that is away: its end is known from nowhere else. Once
+    """How long the Job of a plain container stays for an operator that is away: nothing else knows its end. Once
     the end is written, the Job goes after `job_ttl_seconds` like any other."""
     cpu_request: str = "10m"
     """CPU that a run's container requests unless the template says otherwise."""

@@ -58,7 +58,8 @@ def transition(status: Mapping[str, Any], new_state: Mapping[str, Any], *, attem
     Args:
         status: the status as last seen; empty if the run has none yet.
         new_state: made by `state`.
-        attempt: the attempt that the new state belongs to; written if it is not the status's own.
+        attempt: the attempt that the new state belongs to; written if it is not the status's own. 0 if none has begun:
+            then none is written.
         fields: further fields of the status to set; a value of None removes the field.
     """
     changes: dict[str, Any] = dict(fields or {})
@@ -72,7 +73,7 @@ def transition(status: Mapping[str, Any], new_state: Mapping[str, Any], *, attem
         changes["startTime"] = new_state["since"]
     if type_.is_terminal and "completionTime" not in changes:
         changes["completionTime"] = new_state["since"]
-    if status.get("attempt") != attempt:
+    if attempt and status.get("attempt") != attempt:
         changes["attempt"] = attempt
     if not status:
         return [{"op": "add", "path": "/status", "value": {k: v for k, v in changes.items() if v is not None}}]
