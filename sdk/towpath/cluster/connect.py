@@ -57,6 +57,6 @@ def _nowhere(environment: Mapping[str, str], files: list[Path]) -> str:
     named = "KUBECONFIG names" if environment.get("KUBECONFIG") else "KUBECONFIG is not set, and kubectl's default is"
     looked = ", ".join(repr(str(file)) for file in files)
     return (
-        f"No cluster is named. This process has no credentials of a pod ({CREDENTIALS_DIR}); {named} {looked}, which does"
-        " not exist. Set KUBECONFIG to the file that kubectl uses."
+        f"No cluster is named. This process has no credentials of a pod ({CREDENTIALS_DIR}); {named} {looked}, which"
+        " does not exist. Set KUBECONFIG to the file that kubectl uses."
     )

@@ -25,8 +25,7 @@ PATIENCE_SECONDS: Final = 30.0
 _BACKOFF: Final = Backoff()
 _TIMEOUT: Final = httpx.Timeout(15.0, connect=5.0)
 #: The server sends a bookmark about once a minute: a watch that is silent for longer has lost its server.
-_WATCH_BACKOFF: Final = Backoff()
-_TIMEOUT: Final = httpx.Timeout(15.0, connect=5.0, read=90.0)
+_WATCH_TIMEOUT: Final = httpx.Timeout(15.0, connect=5.0, read=90.0)
 
 
 class HttpCluster:
