@@ -240,6 +240,11 @@ class BuiltCluster:
         """Return the names of all images on the node."""
         return set(run(self._ctr("images", "list", "--quiet")).stdout.split())
 
+    def blobs(self) -> set[str]:
+        """Return the SHA-256 of all parts of images that the node has."""
+        listed = run(self._ctr("content", "list", "--quiet")).stdout.split()
+        return {digest.removeprefix("sha256:") for digest in listed}
+
     def _ctr(self, *arguments: str) -> list[str]:
         return self.node.enter(["ctr", "--namespace", "k8s.io", *arguments])
 

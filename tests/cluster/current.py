@@ -60,6 +60,10 @@ class CurrentCluster:
         """Refuse."""
         self._refuse("look at a node's images")
 
+    def blobs(self) -> set[str]:
+        """Return nothing: archives are always whole."""
+        return set()
+
     def load_image(self, tar: Path) -> None:
         """Refuse."""
         self._refuse(f"load {tar.name} into a node; push images to a registry that it pulls from")

@@ -108,6 +108,10 @@ class EngineCluster:
         """Return the names of all images on the node."""
         return set(run(["docker", "exec", self._node, "ctr", "-n", "k8s.io", "images", "list", "-q"]).stdout.split())
 
+    def blobs(self) -> set[str]:
+        """Return nothing: archives are always whole."""
+        return set()
+
     def load_image(self, tar: Path) -> None:
         """Put the images of an archive on the node."""
         name = self.instance.name

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import ast
-import os
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tests.cluster import base_image, packages, tools
+from tests.cluster import archive, base_image, packages, tools
 from tests.cluster.locks import locked
 from tests.cluster.output import step
 from tests.cluster.shell import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence, Set
 
     from tests.cluster.provider import Provider
     from tests.cluster.settings import Instance
@@ -38,8 +38,8 @@ class Builder(Protocol):
         """Build one image; layers that did not change are taken from the last build."""
         ...
 
-    def save(self, references: Sequence[str], tar: Path) -> None:
-        """Write images as an archive."""
+    def save(self, references: Sequence[str], tar: Path, without: Set[str]) -> None:
+        """Write images as an archive, which may lack blobs whose SHA-256 is in ``without``."""
         ...
 
 
@@ -58,8 +58,8 @@ class DockerBuilder:
         """Build one image."""
         run(["docker", "build", *_words(reference, dockerfile, target, build_args), context])
 
-    def save(self, references: Sequence[str], tar: Path) -> None:
-        """Write images as an archive."""
+    def save(self, references: Sequence[str], tar: Path, without: Set[str]) -> None:
+        """Write images as an archive; a whole one, as kind and k3d want it."""
         run(["docker", "save", "--output", tar, *references])
 
 
@@ -87,13 +87,16 @@ class BuildahBuilder:
             words = _words(reference, dockerfile, target, build_args)
             run([*self.buildah, "build", "--isolation=chroot", "--layers", "--pull=never", *mounts, *words, context])
 
-    def save(self, references: Sequence[str], tar: Path) -> None:
-        """Write images as an archive."""
-        with tempfile.TemporaryDirectory() as folder:
-            for reference in references:
-                push = ["push", "--quiet", "--disable-compression", reference, f"oci:{folder}:{reference}"]
-                run([*self.buildah, *push])
-            run(["tar", "--create", "--file", tar, "--directory", folder, "."])
+    def save(self, references: Sequence[str], tar: Path, without: Set[str]) -> None:
+        """Write images as an archive, which may lack blobs whose SHA-256 is in ``without``."""
+        with tempfile.TemporaryDirectory(prefix="towpath-images-") as folder, ThreadPoolExecutor() as pool:
+            folders = {reference: Path(folder) / str(number) for number, reference in enumerate(references)}
+
+            def export(reference: str) -> None:
+                run([*self.buildah, "push", "--quiet", "--disable-compression", reference, f"dir:{folders[reference]}"])
+
+            list(pool.map(export, references))
+            archive.write_oci(tar, folders, without)
 
 
 def builder(provider: Provider) -> Builder:
@@ -121,7 +124,7 @@ def load(provider: Provider, maker: Builder, references: Sequence[str]) -> None:
     """Put images that were built on the node."""
     with tempfile.TemporaryDirectory(prefix="towpath-images-") as folder:
         tar = Path(folder) / "images.tar"
-        maker.save(references, tar)
+        maker.save(references, tar, provider.blobs())
         provider.load_image(tar)
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cluster import image_builds
@@ -12,7 +16,6 @@ from tests.cluster.settings import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tests.cluster.provider import Provider
 
@@ -26,7 +29,7 @@ def reference(target: str, tag: str) -> str:
     return f"{REPOSITORY_OF_IMAGES}/{target}:{tag}"
 
 
-def content_tag(repository: Path = REPOSITORY) -> str:
+def content_tag(repository: Path) -> str:
     """Return a tag that stands for everything that goes into the images."""
     digest = hashlib.sha256()
     for name in INPUTS:
@@ -45,17 +48,39 @@ def ensure(provider: Provider, targets: Sequence[str] = TARGETS, tag: str | None
     A content tag that the node has is not built again; a ``tag`` that was asked for by name always is, since nothing says
     what it stood for last time.
     """
-    chosen = tag or content_tag()
     present = set() if tag else provider.images()
-    missing = [target for target in targets if reference(target, chosen) not in present]
-    if not missing:
-        say(f"images {', '.join(targets)} with tag {chosen} are there already")
-        return chosen
-    with locked(provider.instance.cache / "images.lock"):
-        maker = image_builds.builder(provider)
-        for target in missing:
-            with step(f"building {reference(target, chosen)}", lambda: "still going on"):
-                maker.build(reference(target, chosen), REPOSITORY / "Dockerfile", REPOSITORY, target=target)
-        with step("loading images into the cluster"):
-            image_builds.load(provider, maker, [reference(target, chosen) for target in missing])
+    with tempfile.TemporaryDirectory(prefix="towpath-sources-") as folder:
+        # A copy, so that the tag stands for what is built even when somebody saves a file meanwhile.
+        sources = _snapshot(Path(folder))
+        chosen = tag or content_tag(sources)
+        missing = [target for target in targets if reference(target, chosen) not in present]
+        if missing:
+            with locked(provider.instance.cache / "images.lock"):
+                _build(provider, sources, missing, chosen)
+        else:
+            say(f"images {', '.join(targets)} with tag {chosen} are there already")
     return chosen
+
+
+def _snapshot(folder: Path) -> Path:
+    for name in INPUTS:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
+        elif source.exists():
+            shutil.copy2(source, folder / name)
+    return folder
+
+
+def _build(provider: Provider, sources: Path, targets: Sequence[str], tag: str) -> None:
+    maker = image_builds.builder(provider)
+
+    def build(target: str) -> None:
+        maker.build(reference(target, tag), sources / "Dockerfile", sources, target=target)
+
+    first, *others = targets
+    with step(f"building {', '.join(targets)} with tag {tag}", lambda: "still going on"), ThreadPoolExecutor() as pool:
+        build(first)  # makes the layers that all share
+        list(pool.map(build, others))
+    with step("loading them into the cluster"):
+        image_builds.load(provider, maker, [reference(target, tag) for target in targets])

@@ -73,6 +73,10 @@ class Provider(Protocol):
         """Return the names of all images on the node."""
         ...
 
+    def blobs(self) -> set[str]:
+        """Return the SHA-256 of parts of images that an archive for the node need not contain."""
+        ...
+
     def load_image(self, tar: Path) -> None:
         """Put the images of a ``docker save`` or OCI archive on the node."""
         ...
