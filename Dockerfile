@@ -41,7 +41,7 @@ COPY --from=requirements /build/operator.txt /tmp/
 # The Kubernetes client is 75 MB of generated source: its compiled form without docstrings does the same in 35.
 RUN python3 -m venv /opt/towpath && cd /opt/towpath/lib/python3*/site-packages \
     && python -m pip install --quiet --no-cache-dir --no-compile -r /tmp/operator.txt \
-    && python -m pip uninstall --quiet --yes pip \
+    && python -m pip uninstall --quiet --yes setuptools pip \
     && for generated in kubernetes/client/api kubernetes/client/models kubernetes/aio/client/api kubernetes/aio/client/models; do \
            if [ -d "$generated" ]; then \
                python -m compileall -q -b -o 2 "$generated" && find "$generated" -name '*.py' -delete || exit 1; \
@@ -56,6 +56,7 @@ COPY --from=requirements /build/flow.txt /tmp/
 # pip stays in this one, for images that start FROM it.
 RUN python3 -m venv /opt/towpath && cd /opt/towpath/lib/python3*/site-packages \
     && python -m pip install --quiet --no-cache-dir --no-compile -r /tmp/flow.txt \
+    && python -m pip uninstall --quiet --yes setuptools && find pip -name __pycache__ -prune -exec rm -r {} + \
     && python -m compileall -q --invalidation-mode unchecked-hash -x '/pip/' . \
     && rm /tmp/flow.txt
 
