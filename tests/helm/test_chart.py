@@ -1,0 +1,278 @@
+"""What the chart makes out of its values: restricted, least privileged, and refused when the values are wrong."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.helm.chart import CHART, Body, Rendered, arguments, render, run
+
+pytestmark = pytest.mark.cluster
+
+EVERYTHING: Body = {
+    "scope": "namespaces",
+    "runnerNamespaces": ["data", "reports"],
+    "image": {"repository": "images.example/towpath/operator", "tag": "1.2.3", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "pull"}],
+    "operator": {
+        "logLevel": "debug",
+        "extraEnv": [{"name": "TZ", "value": "UTC"}],
+        "podAnnotations": {"note": "x"},
+        "podLabels": {"team": "data"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "system-cluster-critical",
+    },
+    "serviceAccount": {"annotations": {"iam": "operator"}},
+    "runner": {"serviceAccountAnnotations": {"iam": "runner"}, "imagePullSecrets": [{"name": "flows"}]},
+    "rbac": {"ownerReferencesPermissionEnforcement": True},
+    "service": {"annotations": {"prometheus.io/scrape": "true"}},
+    "serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "monitoring"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "monitoring"}},
+    "dashboards": {"enabled": True, "annotations": {"folder": "Towpath"}},
+}
+BARE: Body = {
+    "serviceAccount": {"create": False, "name": "mine"},
+    "rbac": {"create": False},
+    "admissionPolicy": {"enabled": False},
+}
+COMBINATIONS = {"default": {}, "everything": EVERYTHING, "bare": BARE}
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=COMBINATIONS.keys())
+def rendered(request: pytest.FixtureRequest) -> Rendered:
+    """The chart, rendered with one of the combinations."""
+    return render(request.param)
+
+
+@pytest.fixture(scope="module")
+def default() -> Rendered:
+    """The chart as it comes."""
+    return render()
+
+
+@pytest.fixture(scope="module")
+def everything() -> Rendered:
+    """The chart with everything switched on, limited to two namespaces."""
+    return render(EVERYTHING)
+
+
+@pytest.mark.parametrize("values", COMBINATIONS.values(), ids=COMBINATIONS.keys())
+def test_lint(values: Body) -> None:
+    """Helm's strict linter has nothing to say."""
+    done = run("helm", "lint", "--strict", CHART, *arguments(values))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"scope": "everything"}, "scope"),
+        ({"runnerNamespace": ["data"]}, "runnerNamespace"),
+        ({"runnerNamespaces": ["Data_1"]}, "runnerNamespaces"),
+        ({"runnerNamespaces": ["a", "a"]}, "runnerNamespaces"),
+        ({"image": {"pullpolicy": "Always"}}, "pullpolicy"),
+        ({"operator": {"resources": {"limits": {"memory": "lots"}}}}, "memory"),
+        ({"operator": {"logLevel": "loud"}}, "logLevel"),
+        ({"serviceAccount": {"create": False}}, "serviceAccount"),
+        ({"serviceMonitor": {"interval": "often"}}, "interval"),
+        ({"admissionPolicy": {"enabled": "no"}}, "admissionPolicy"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_wrong_values(values: Body, words: str) -> None:
+    """A wrong or misspelt value is refused, and the refusal names it."""
+    done = run("helm", "template", CHART, *arguments(values))
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+def test_values_are_commented() -> None:
+    """Every value has a comment of its own above it, but for the parts of a resource request."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    bare = []
+    for number, line in enumerate(lines):
+        word = line.strip()
+        if not word or word.startswith(("#", "-")):
+            continue
+        children_follow = number + 1 < len(lines) and lines[number + 1].startswith(" " * (len(line) - len(line.lstrip()) + 2))
+        inside = word.split(":")[0] in {"requests", "limits", "cpu", "memory", "grafana_dashboard"}
+        if not inside and not children_follow and not lines[number - 1].strip().startswith("#"):
+            bare.append(line)
+    assert bare == []
+
+
+def test_schema_knows_every_value() -> None:
+    """The schema and the values name the same things, so that no value goes unchecked."""
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert set(schema["properties"]) - {"global"} == set(values)
+    for name, part in schema["properties"].items():
+        if part.get("additionalProperties") is False:
+            assert set(part["properties"]) == set(values[name]), name
+
+
+def test_pods_are_restricted(rendered: Rendered) -> None:
+    """The operator's pod meets the "restricted" Pod Security Standard, with a root file system it cannot write."""
+    pod = rendered.one("Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
+    assert all(set(volume) <= {"name", "emptyDir"} for volume in pod["volumes"])
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+
+
+def test_probes_and_ports(rendered: Rendered) -> None:
+    """Liveness asks /healthz and readiness /readyz, on the port that Service and monitors call metrics."""
+    (container,) = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["ports"] == [{"name": "metrics", "containerPort": 8080}]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    (port,) = rendered.one("Service")["spec"]["ports"]
+    assert (port["name"], port["targetPort"]) == ("metrics", "metrics")
+
+
+def test_one_operator_at_a_time(rendered: Rendered) -> None:
+    """A new operator starts after the old one has gone."""
+    spec = rendered.one("Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_selectors_find_and_never_change(rendered: Rendered) -> None:
+    """Selectors match the pod, and hold nothing that an upgrade or a value of the user's changes."""
+    deployment = rendered.one("Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    for selector in (deployment["spec"]["selector"]["matchLabels"], rendered.one("Service")["spec"]["selector"]):
+        assert selector.keys() == {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+        assert selector.items() <= labels.items()
+
+
+def test_roles_hold_no_wildcards_and_no_secrets(rendered: Rendered) -> None:
+    """No role grants everything of anything, and none reads Secrets, ConfigMaps or makes pods or tokens."""
+    for role in [*rendered.of("Role"), *rendered.of("ClusterRole")]:
+        for rule in role["rules"]:
+            words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            assert not [word for word in words if "*" in word], role["metadata"]["name"]
+            assert {"secrets", "configmaps", "serviceaccounts", "serviceaccounts/token", "pods/exec"}.isdisjoint(rule["resources"])
+            if "pods" in rule["resources"]:
+                assert set(rule["verbs"]) == {"get", "list", "watch"}
+    assert rendered.of("Secret") == []
+
+
+def granted(role: Body) -> set[tuple[str, str]]:
+    """Give what a role grants as pairs of verb and resource.group."""
+    return {
+        (verb, f"{resource}.{group}".rstrip("."))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_runners_may_do_little(rendered: Rendered) -> None:
+    """A run's pod creates and reads runs, writes status, and looks deployments up; no more."""
+    for role in [role for role in rendered.of("Role") if role["metadata"]["name"] == "towpath-runner"]:
+        extra = {("update", "flowruns/finalizers.towpath.dev")}
+        assert granted(role) - extra == {
+            *((verb, "flowruns.towpath.dev") for verb in ("create", "get", "list", "watch")),
+            ("patch", "flowruns/status.towpath.dev"),
+            *((verb, "deployments.towpath.dev") for verb in ("get", "list")),
+        }
+
+
+def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
+    """The operator writes statuses, Jobs and Events only."""
+    writes = {pair for pair in granted(default.one("ClusterRole")) if pair[0] not in {"get", "list", "watch"}}
+    assert writes == {
+        *(("patch", f"{plural}/status.towpath.dev") for plural in ("flows", "deployments", "flowruns")),
+        ("create", "jobs.batch"),
+        ("delete", "jobs.batch"),
+        ("create", "events"),
+        ("patch", "events"),
+    }
+
+
+def test_scope_cluster(default: Rendered) -> None:
+    """By default the operator sees the cluster, and runs have an account in the release's namespace."""
+    binding = default.one("ClusterRoleBinding")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "towpath-operator", "namespace": "towpath-system"}]
+    assert binding["roleRef"]["name"] == default.one("ClusterRole")["metadata"]["name"]
+    assert [role["metadata"]["namespace"] for role in default.of("Role")] == ["towpath-system"]
+    assert not [item for item in environment(default) if item == "TOWPATH_OPERATOR_NAMESPACES"]
+
+
+def test_scope_namespaces(everything: Rendered) -> None:
+    """Limited to namespaces, the operator has a Role in each and nothing in the cluster, and is told which they are."""
+    assert everything.of("ClusterRole") + everything.of("ClusterRoleBinding") == []
+    roles = {(role["metadata"]["namespace"], role["metadata"]["name"]) for role in everything.of("Role")}
+    assert roles == {(ns, name) for ns in ("data", "reports") for name in ("towpath-operator", "towpath-runner")}
+    assert environment(everything)["TOWPATH_OPERATOR_NAMESPACES"] == "data,reports"
+    (expression,) = everything.one("ValidatingAdmissionPolicyBinding")["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["data", "reports"]}
+
+
+def environment(rendered: Rendered) -> dict[str, str]:
+    """Give the operator's environment."""
+    (container,) = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item["value"] for item in container["env"]}
+
+
+def test_bindings_lead_somewhere(rendered: Rendered) -> None:
+    """Every binding names a role and accounts of the chart, in the right namespaces."""
+    roles = {(kind, body["metadata"].get("namespace"), body["metadata"]["name"]) for kind in ("Role", "ClusterRole") for body in rendered.of(kind)}
+    accounts = {(body["metadata"]["namespace"], body["metadata"]["name"]) for body in rendered.of("ServiceAccount")}
+    for binding in [*rendered.of("RoleBinding"), *rendered.of("ClusterRoleBinding")]:
+        reference = binding["roleRef"]
+        assert (reference["kind"], binding["metadata"].get("namespace"), reference["name"]) in roles
+        assert {(subject["namespace"], subject["name"]) for subject in binding["subjects"]} <= accounts
+
+
+def test_tokens_are_not_mounted_by_accident(rendered: Rendered) -> None:
+    """No service account of the chart gives its token to a pod that did not ask for it."""
+    assert all(account["automountServiceAccountToken"] is False for account in rendered.of("ServiceAccount"))
+    assert rendered.one("Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+
+
+def test_policy_spares_the_operator_only(default: Rendered) -> None:
+    """The own-run policy fails closed, denies, and leaves out exactly the operator's account."""
+    policy, binding = default.one("ValidatingAdmissionPolicy"), default.one("ValidatingAdmissionPolicyBinding")
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    account = default.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    conditions = {condition["name"]: condition["expression"] for condition in policy["spec"]["matchConditions"]}
+    assert conditions["not-the-operator"] == f"request.userInfo.username != 'system:serviceaccount:towpath-system:{account}'"
+    assert all(validation["reason"] == "Forbidden" and validation["message"] for validation in policy["spec"]["validations"])
+
+
+def test_what_is_switched_off_is_not_there() -> None:
+    """Policy, roles and the operator's account can be left out; monitoring is left out unless asked for."""
+    bare = render(BARE)
+    assert {body["kind"] for body in bare.objects} == {"Deployment", "Service", "ServiceAccount"}
+    assert bare.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("towpath", {}, "towpath-operator"),
+        ("prod", {}, "prod-towpath-operator"),
+        ("my-towpath", {}, "my-towpath-operator"),
+        ("prod", {"nameOverride": "flows"}, "prod-flows-operator"),
+        ("prod", {"fullnameOverride": "flows"}, "flows-operator"),
+        ("a-release-name-as-long-as-helm-lets-it-be-fifty-three", {}, "a-release-name-as-long-as-helm-lets-it-b-operator"),
+    ],
+)
+def test_names(release: str, values: Body, name: str) -> None:
+    """Names come from the release; those that DNS or a label has to carry fit into 63 characters."""
+    rendered = render(values, release=release)
+    assert rendered.one("Deployment")["metadata"]["name"] == name
+    assert all(len(body["metadata"]["name"]) <= 63 for body in rendered.objects if "namespace" in body["metadata"])

@@ -1,0 +1,136 @@
+"""Alerts and dashboards: valid, tried, and about metrics that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helm import dashboard
+from tests.helm.chart import CHART, render, run
+
+ROOT = CHART.parents[1]
+ALERTS = [rule for group in yaml.safe_load(dashboard.ALERTS.read_text())["groups"] for rule in group["rules"]]
+QUERIES = [*dashboard.queries(), *dashboard.alerts()]
+
+
+def documented() -> dict[str, set[str]]:
+    """Read the metrics and their labels out of the operator's reference page."""
+    rows = re.findall(r"^\| `(towpath_\w+)` \|(.+)\|$", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+)`", rest.split("|")[1])) for name, rest in rows}
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.where)
+def test_queries_ask_for_what_there_is(query: dashboard.Query) -> None:
+    """Every metric in an alert or a dashboard is documented, and has the labels that the query expects."""
+    known = documented()
+    asked = query.metrics()
+    assert asked, query.expr
+    for name, labels in asked.items():
+        series = re.sub(r"_(bucket|sum|count)$", "", name) if name not in known else name
+        assert series in known, name
+        of_histogram = {"le"} if name.endswith("_bucket") else set()
+        # Prometheus adds the namespace of the operator's own pod to series that have none.
+        assert labels <= known[series] | of_histogram | {"namespace"}, name
+
+
+@pytest.mark.cluster
+def test_alerts_fire_when_they_should() -> None:
+    """promtool finds every alert firing, pending or silent as test_alerts.yaml says."""
+    done = run("promtool", "test", "rules", ROOT / "tests/helm/test_alerts.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tried() -> None:
+    """test_alerts.yaml lets every alert fire once with its words, and leaves it silent once."""
+    tests = yaml.safe_load((ROOT / "tests/helm/test_alerts.yaml").read_text())["tests"]
+    cases = [case for test in tests for case in test.get("alert_rule_test", ())]
+    names = {rule["alert"] for rule in ALERTS}
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == names
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_alerts_say_what_to_do(rule: dict[str, object]) -> None:
+    """An alert has a severity, a summary, something to type, and a place in the documentation that exists."""
+    labels, annotations = rule["labels"], rule["annotations"]
+    assert isinstance(labels, dict)
+    assert isinstance(annotations, dict)
+    assert labels["severity"] in {"warning", "critical"}
+    assert annotations["summary"].endswith(".")
+    assert "kubectl " in annotations["description"]
+    page, _, anchor = annotations["runbook"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.cluster
+def test_rule_resource_holds_the_alerts() -> None:
+    """The PrometheusRule holds the very groups that promtool tried."""
+    made = render({"prometheusRule": {"enabled": True}}).one("PrometheusRule")
+    assert made["spec"] == yaml.safe_load(dashboard.ALERTS.read_text())
+
+
+@pytest.mark.cluster
+def test_config_maps_hold_the_dashboards() -> None:
+    """Each dashboard travels whole, under the label that Grafana's sidecar looks for."""
+    made = render({"dashboards": {"enabled": True}}).of("ConfigMap")
+    files = {name: json.loads(text) for body in made for name, text in body["data"].items()}
+    assert files == {path.name: json.loads(path.read_text()) for path in dashboard.DASHBOARDS}
+    assert all(body["metadata"]["labels"]["grafana_dashboard"] == "1" for body in made)
+
+
+@pytest.mark.cluster
+def test_monitor_finds_the_service() -> None:
+    """The ServiceMonitor selects the metrics Service and keeps the runs' own namespace label."""
+    rendered = render({"serviceMonitor": {"enabled": True}})
+    spec = rendered.one("ServiceMonitor")["spec"]
+    service = rendered.one("Service")
+    assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert spec["namespaceSelector"]["matchNames"] == [service["metadata"]["namespace"]]
+    assert [(end["port"], end["honorLabels"]) for end in spec["endpoints"]] == [(service["spec"]["ports"][0]["name"], True)]
+
+
+@pytest.mark.parametrize("path", dashboard.DASHBOARDS, ids=lambda path: path.stem)
+def test_dashboard_is_sound(path: Path) -> None:
+    """Panels have a title, a description, a unit, ids of their own and places that do not overlap; all use the chosen data source."""
+    board = json.loads(path.read_text())
+    assert board["uid"]
+    assert {variable["name"] for variable in board["templating"]["list"]} == {"datasource", "namespace", "flow"}
+    found = list(dashboard.panels(board))
+    assert len({panel["id"] for panel in found}) == len(found)
+    taken: set[tuple[int, int]] = set()
+    for panel in found:
+        place = panel["gridPos"]
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        assert place["x"] + place["w"] <= 24
+        assert taken.isdisjoint(cells), panel["title"]
+        taken |= cells
+        if panel["type"] != "row":
+            assert panel["title"]
+            assert panel["description"].endswith(".")
+            assert panel["fieldConfig"]["defaults"]["unit"]
+            sources = {panel["datasource"]["uid"], *(target["datasource"]["uid"] for target in panel["targets"])}
+            assert sources == {"${datasource}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('x{namespace=~"$namespace"}', 'x{namespace=~".*"}'),
+        ("rate(x[$__rate_interval])", "rate(x[2m])"),
+        ("${flow}", ".*"),
+    ],
+)
+def test_substitute(text: str, expected: str) -> None:
+    """Variables are filled in the ways that Grafana writes them."""
+    assert dashboard.substitute(text) == expected
+
+
+def test_substitute_unknown() -> None:
+    """A variable that nobody defined is an error, not an empty panel."""
+    with pytest.raises(KeyError, match="cluster"):
+        dashboard.substitute("x{cluster=~'$cluster'}")
