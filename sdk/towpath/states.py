@@ -112,11 +112,13 @@ class State(Generic[R]):
         """When a run entered the state; None for one that no run has entered."""
         return None if self._since is None else datetime.fromtimestamp(self._since, UTC)
 
-    def entered(self, since: float) -> State[R]:
-        """Give the state as a run enters it, `since` seconds after the epoch; one already entered is copied."""
-        state: State[R] = State(self.type, self.name, self.message, self.data, self.scheduled_time)
-        state._since = since
-        return state
+    def stamp(self, since: float) -> None:
+        """Note when a run entered the state, in seconds since the epoch."""
+        self._since = since
+
+    def copy(self) -> State[R]:
+        """Give an equal state that no run has entered."""
+        return State(self.type, self.name, self.message, self.data, self.scheduled_time)
 
     def is_scheduled(self) -> bool:
         """Whether the run waits for its time."""

@@ -1,9 +1,9 @@
 """What the engine asks of the world: a clock, somewhere to report to, and somewhere to run a flow that a flow calls.
 
-On a laptop nothing is plugged in: states are logged, a subflow runs in its parent's process. In a pod the entry plugs in
-the cluster's adapters:
+On a laptop nothing is plugged in: states are logged, a subflow runs in its parent's process. In a pod the entry plugs
+in the cluster's adapters:
 
-    state = run_flow(                      # towpath.engine.drive; returns a terminal State, never raises what user code raised
+    state = run_flow(                      # towpath.engine.drive; never raises what user code raised
         flow, parameters,
         run=FlowRun(flow_name=flow.name, name=..., id=..., attempt=1, depth=0),
         reporter=reporter, launcher=launcher,
@@ -11,8 +11,9 @@ the cluster's adapters:
         interrupt=interrupt,                   # interrupt.end(cancelled=True) from a signal handler or another thread
     )
 
-Order of a run: parameters are bound and validated (wrong ones: reported FAILED, `data` a ParameterError, never RUNNING) →
-`reporter.report(run, RUNNING)` returns → user code → its submitted tasks have ended → hooks → `reporter.report(run, end)`.
+Order of a run: parameters are bound and validated (wrong ones: FAILED with a ParameterError, never RUNNING, and
+`run.run_count` is 0) → `reporter.report(run, RUNNING)` returns → user code → its submitted tasks have ended → hooks →
+`reporter.report(run, end)`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from towpath.flows import Flow
     from towpath.futures import Future
     from towpath.runs import FlowRun
+
     from towpath.states import State
 
 
@@ -48,13 +50,13 @@ class Reporter(Protocol):
     def report(self, run: FlowRun, state: State) -> None:
         """Take note of a state before it takes hold: RUNNING, AwaitingRetry, Retrying, the end.
 
-        User code waits for this to return. What it raises ends the process's work on the run: it leaves `run_flow` as it
-        is, and no user code runs after it.
+        User code waits for this to return. What it raises ends the process's work on the run: it leaves `run_flow` as
+        it is, and no user code runs after it.
 
         Args:
             run: name, id, `parameters` (validated), `tasks` (counts of its task calls), `run_count` and times so far.
-            state: the new state, with `type`, `name`, `message`, `timestamp`, and `data`: the value of a COMPLETED run, the
-                exception of one that is not.
+            state: the new state, with `type`, `name`, `message`, `timestamp`, and `data`: the value of a COMPLETED run,
+                the exception of one that is not.
         """
 
 
@@ -78,7 +80,7 @@ class Launcher(Protocol):
     def launch(self, call: FlowCall) -> Future[Any]:
         """Start the call and return at once (one request to an API may be waited for).
 
-        The launcher gives the future its end with `future.complete(state)`, from any thread: a terminal State whose `data`
-        is the value, or the exception to raise in the parent. What `launch` raises becomes the call's own exception: the
-        future is FAILED with it.
+        The launcher gives the future its end with `future.complete(state)`, from any thread: a terminal State whose
+        `data` is the value, or the exception to raise in the parent. What `launch` raises becomes the call's own
+        exception.
         """
