@@ -52,7 +52,8 @@ ENV_RESULT_STORAGE: Final = "TOWPATH_RESULT_STORAGE"
 MAX_DEPTH: Final = 20
 #: Serialised parameters of one run, in bytes: they live in the resource and in the pod's environment.
 MAX_PARAMETERS_BYTES: Final = 10 * 1024
-#: A result, serialised, that may travel in the resource's status; a larger one needs `result_storage`.
+#: A result as it travels in the resource's status, in bytes of JSON or of a pickle's base64; a larger one needs
+#: `result_storage`.
 MAX_INLINE_RESULT_BYTES: Final = 16 * 1024
 
 _LABEL_MAX: Final = 63

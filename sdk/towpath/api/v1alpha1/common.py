@@ -1,4 +1,4 @@
-"""What the kinds share: model configuration, bounded strings, conditions, and how a kind tells the CRD generator about itself."""
+"""What the kinds share: configuration, bounded values, conditions, and what a kind tells the CRD generator."""
 
 from __future__ import annotations
 
@@ -8,21 +8,34 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-#: A free-form object that the API server keeps as it is.
-AnyObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+#: A free-form object that the API server keeps as it is, nulls included. Its values are declared unknown, not the
+#: object itself: CEL compares unknown values whole, but takes two objects without declared fields for equal when only
+#: the names of their keys differ.
+AnyObject = Annotated[
+    dict[str, Any],
+    Field(
+        json_schema_extra={"additionalProperties": {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}},
+    ),
+]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Text = Annotated[str, Field(max_length=1024)]
-#: An RFC 3339 time in UTC, to the microsecond at most.
+#: An RFC 3339 time with its offset.
 Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+#: A time as `transitions.rfc3339` writes it: UTC, to the microsecond.
+Moment = Annotated[str, Field(max_length=27, json_schema_extra={"format": "date-time"})]
 Seconds = Annotated[int, Field(ge=1, le=31_536_000)]
+Retries = Annotated[int, Field(ge=0, le=100)]
+Generation = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Tag = Annotated[str, Field(min_length=1, max_length=63)]
 Tags = Annotated[list[Tag], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})]
 
 
 class Model(BaseModel):
-    """Base of every part of a resource: camelCase on the wire, unknown fields refused as the API server would prune them."""
+    """Base of every part of a resource: camelCase on the wire; unknown fields, which the API server prunes, refused."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     def wire(self) -> dict[str, Any]:
         """Give the part as it travels: camelCase, without what is unset."""
@@ -35,10 +48,36 @@ class Rule:
 
     rule: str
     message: str
+    field_path: str = ""
+    """Field below the rule's place that the refusal names, such as `.parameters`; empty: the place itself."""
+    reason: Literal["FieldValueInvalid", "FieldValueForbidden"] = "FieldValueInvalid"
+    """Forbidden keeps the value out of the refusal."""
 
     def wire(self) -> dict[str, str]:
         """Give the rule as `x-kubernetes-validations` takes it."""
-        return {"rule": self.rule, "message": self.message}
+        built = {"rule": self.rule, "message": self.message}
+        if self.field_path:
+            built["fieldPath"] = self.field_path
+        return built | ({"reason": self.reason} if self.reason != "FieldValueInvalid" else {})
+
+
+def unchanged(field: str) -> str:
+    """Write the CEL condition that a field of the rule's place, set or not, is what it was.
+
+    `dyn` is what reaches a field whose type CEL does not know (`AnyObject`), and it keeps the estimated cost of
+    comparing large objects within the API server's budget.
+    """
+    now, before = f"dyn(self).{field}", f"dyn(oldSelf).{field}"
+    return f"has({now}) == has({before}) && (!has({now}) || {now} == {before})"
+
+
+def name_rule(kind: str) -> Rule:
+    """Make the rule that a resource's name can be the value of a label and a part of other names."""
+    return Rule(
+        "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
+        f"the name of a {kind} is at most 63 lower-case letters, digits and '-', the first and last of them no '-'",
+        reason="FieldValueForbidden",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +105,7 @@ class Crd:
 class Condition(Model):
     """One aspect of a resource's state, as Kubernetes writes them."""
 
-    type: Annotated[str, Field(max_length=63)]
+    type: Annotated[str, Field(min_length=1, max_length=63)]
     """Aspect that the condition speaks of, such as Succeeded or Ready."""
     status: Literal["True", "False", "Unknown"]
     """Whether the aspect holds."""
@@ -76,7 +115,7 @@ class Condition(Model):
     """Why, in a sentence for people."""
     last_transition_time: Time
     """When the status last changed."""
-    observed_generation: int | None = Field(default=None, ge=0)
+    observed_generation: Generation | None = None
     """Generation of the spec that the condition speaks of."""
 
 

@@ -6,7 +6,20 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from towpath.api.v1alpha1.common import AnyObject, Column, Conditions, Crd, Model, Name, Resource, Seconds, Tags
+from towpath.api.v1alpha1.common import (
+    AnyObject,
+    Column,
+    Conditions,
+    Crd,
+    Generation,
+    Model,
+    Name,
+    Resource,
+    Retries,
+    Seconds,
+    Tags,
+    name_rule,
+)
 
 
 class DeploymentSpec(Model):
@@ -24,9 +37,9 @@ class DeploymentSpec(Model):
     """Overrides the Flow's timeoutSeconds."""
     pending_timeout_seconds: Seconds | None = None
     """How long an attempt may wait for its pod to run before it CRASHED as PendingTimeout; 600 by default."""
-    retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    retries: Retries | None = None
     """Overrides the Flow's retries."""
-    infra_retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    infra_retries: Retries | None = None
     """Overrides the Flow's infraRetries."""
     result_storage: Annotated[str, Field(max_length=512)] | None = None
     """Where results too large for the status go: a path or any fsspec URL that the run and its readers reach."""
@@ -37,7 +50,7 @@ class DeploymentStatus(Model):
 
     conditions: Conditions | None = None
     """Ready says whether the Deployment can be run."""
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Generation | None = None
     """Generation of the spec that this status speaks of."""
 
 
@@ -53,6 +66,7 @@ class Deployment(Resource):
             Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
             Column("Age", ".metadata.creationTimestamp", type="date"),
         ),
+        rules=(name_rule("Deployment"),),
         selectable_fields=(".spec.flowRef",),
     )
 

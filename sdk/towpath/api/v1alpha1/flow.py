@@ -6,15 +6,32 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from towpath.api.v1alpha1.common import AnyObject, Column, Conditions, Crd, Model, Name, Resource, Rule, Seconds
+from towpath.api.v1alpha1.common import (
+    AnyObject,
+    Column,
+    Conditions,
+    Crd,
+    Generation,
+    Model,
+    Name,
+    Resource,
+    Retries,
+    Rule,
+    Seconds,
+    name_rule,
+)
 
-Command = Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)]
+Command = Annotated[
+    list[Annotated[str, Field(max_length=4096)]],
+    Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+]
 
 #: Holds wherever a flow's code is described.
 CODE_RULES = (
     Rule(
         "has(self.entrypoint) != has(self.command)",
-        "set exactly one of entrypoint (a Towpath flow such as 'pkg.mod:fn' or 'path/file.py:fn') and command (any container)",
+        "set exactly one of entrypoint (a Towpath flow such as 'pkg.mod:fn' or 'path/file.py:fn')"
+        " and command (any container)",
     ),
 )
 
@@ -31,16 +48,16 @@ class FlowSpec(Model):
     command: Command | None = None
     """Command of a plain container that knows nothing of Towpath: exit code 0 is COMPLETED, any other FAILED."""
     parameters: AnyObject | None = None
-    """JSON Schema of the flow's parameters, as made from its signature; parameters are checked against it before a pod starts."""
+    """JSON Schema of the flow's parameters, as made from its signature; a run's are checked before its pod starts."""
     description: Annotated[str, Field(max_length=4096)] | None = None
     """What the flow does, for people."""
     template: AnyObject | None = None
-    """Pod template (metadata, spec) merged over the default pod; the container named flow is the one that runs the flow."""
+    """Pod template (metadata, spec) merged over the default pod; its container named flow runs the flow."""
     timeout_seconds: Seconds | None = None
     """How long one run of the flow may take before it FAILED as TimedOut."""
-    retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    retries: Retries | None = None
     """How often the flow's own failure is retried within its pod; overrides the decorator."""
-    infra_retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    infra_retries: Retries | None = None
     """How many new attempts, each a new Job, follow infrastructure failures; 3 by default."""
 
 
@@ -49,7 +66,7 @@ class FlowStatus(Model):
 
     conditions: Conditions | None = None
     """Ready says whether the Flow can be run."""
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Generation | None = None
     """Generation of the spec that this status speaks of."""
 
 
@@ -65,6 +82,7 @@ class Flow(Resource):
             Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
             Column("Age", ".metadata.creationTimestamp", type="date"),
         ),
+        rules=(name_rule("Flow"),),
     )
 
     kind: Literal["Flow"] = "Flow"
