@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from tests.cluster.settings import ClusterError, ClusterUnavailable, in_ci, inst
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+NODES = ("get", "nodes", "--output=wide", "--request-timeout=5s")
 EXIT_FAILED = 1
 EXIT_UNAVAILABLE = 3  # callers skip
 
@@ -36,15 +38,15 @@ def status(_: argparse.Namespace) -> None:
     for component, pid, health in provider.status() if provider.running else ():
         print(f"  {component:20} {pid:>8}  {health}")
     if provider.running:
-        print(image_builds.kubectl(provider, "get", "nodes", "--output=wide", "--request-timeout=5s").rstrip())
+        nodes = tools.kubectl(provider.instance, provider.kubeconfig, *NODES, check=False)
+        print(nodes.rstrip())
         print(f"kubeconfig {provider.kubeconfig}")
 
 
 def kubeconfig(_: argparse.Namespace) -> None:
     provider = choose()
     if not provider.running:
-        message = f"cluster {provider.instance.name!r} is not up; start it with: python3 -m tests.cluster up"
-        raise ClusterError(message)
+        raise ClusterError(f"cluster {provider.instance.name!r} is not up; start it with: python3 -m tests.cluster up")
     print(provider.kubeconfig)
 
 
@@ -76,9 +78,12 @@ def print_tools(_: argparse.Namespace) -> None:
 
 
 def exec_node(arguments: argparse.Namespace) -> None:
-    command = choose().node_command(arguments.command)
+    words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not words:
+        raise ClusterError("name the command that is to run: exec-node -- COMMAND …")
+    command = choose().node_command(words)
     sys.stdout.flush()
-    os.execvp(command[0], command)  # noqa: S606 - the caller's signals and terminal go straight to the command
+    os.execvp(command[0], command)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,15 +112,18 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     own.add_argument("context", type=Path)
     names = [*(component.name for component in COMPONENTS), "coredns"]
-    verb("restart", restart, "end a component as a crash would and start it again").add_argument("component", choices=names)
+    verb("restart", restart, "end a component as a crash would and start it again").add_argument(
+        "component", choices=names
+    )
     verb("kill", kill, "end a component as a crash would and leave it down").add_argument("component", choices=names)
     inside = verb("exec-node", exec_node, "run a command in the node's network: exec-node -- COMMAND …")
-    inside.add_argument("command", nargs="+")
+    inside.add_argument("command", nargs=argparse.REMAINDER)
     return top
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Carry out one verb and return the exit code."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that `… status | head` ends quietly
     arguments = parser().parse_args(words)
     try:
         arguments.run(arguments)

@@ -87,8 +87,7 @@ def choose(name: str, taken: dict[int, str], routes: Iterable[IPv4Network]) -> A
         if any(network.overlaps(route) for network in addresses.networks for route in used):
             continue
         return addresses
-    message = f"no free address range for cluster {name!r}: all {SLOTS} slots are in use on this machine."
-    raise ClusterError(message)
+    raise ClusterError(f"no free address range for cluster {name!r}: all {SLOTS} slots are in use on this machine.")
 
 
 def reserve(instance: Instance) -> Addresses:

@@ -51,9 +51,9 @@ class Cluster:
         path = f"{self.bin}{os.pathsep}{os.environ.get('PATH', '')}"
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
 
-    def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002 - as subprocess calls it
+    def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:
         """Return what kubectl prints; raise ClusterError with its message when it fails (unless ``check`` is off)."""
-        command = [self.bin / "kubectl", "--kubeconfig", self.kubeconfig, *arguments]
+        command = [str(self.bin / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
         return run(command, stdin=input, check=check, timeout_seconds=COMMAND_SECONDS).stdout
 
     def get(self, *arguments: str) -> Any:
@@ -67,7 +67,7 @@ class Cluster:
 
     def helm(self, *arguments: str, check: bool = True) -> str:
         """Return what helm prints; raise ClusterError with its message when it fails (unless ``check`` is off)."""
-        command = [self.bin / "helm", "--kubeconfig", str(self.kubeconfig), *arguments]
+        command = [str(self.bin / "helm"), "--kubeconfig", str(self.kubeconfig), *arguments]
         return run(command, check=check, timeout_seconds=COMMAND_SECONDS).stdout
 
     def exec_node(self, *command: str, check: bool = True) -> str:
@@ -90,7 +90,9 @@ class Cluster:
         """Build and load the project's images when they are not there yet; return their tag."""
         return project_images.ensure(self.provider, tuple(targets), tag)
 
-    def build_image(self, reference: str, dockerfile: Path, context: Path, build_args: Mapping[str, str] | None = None) -> None:
+    def build_image(
+        self, reference: str, dockerfile: Path, context: Path, build_args: Mapping[str, str] | None = None
+    ) -> None:
         """Build an image of a test's own and load it."""
         image_builds.build_and_load(self.provider, reference, dockerfile, context, build_args or {})
 
@@ -105,6 +107,7 @@ def cluster(*, start: bool = True) -> Cluster:
     if start:
         provider.up()
     elif not provider.running:
-        message = f"cluster {provider.instance.name!r} is not up; start it with: python3 -m tests.cluster up"
-        raise ClusterUnavailable(message)
+        raise ClusterUnavailable(
+            f"cluster {provider.instance.name!r} is not up; start it with: python3 -m tests.cluster up"
+        )
     return Cluster(provider, tools.clients(provider.instance, built=isinstance(provider, BuiltCluster)))

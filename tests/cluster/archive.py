@@ -15,7 +15,8 @@ import tarfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
 SHA256_DIGITS = 64
@@ -48,7 +49,7 @@ def write_image(target: Path, reference: str, program: Path, entrypoint: list[st
             _add(archive, name, content)
 
 
-def write_oci(target: Path, images: Mapping[str, Path], without: Set[str] = frozenset()) -> None:
+def write_oci(target: Path, images: Mapping[str, Path], without: AbstractSet[str] = frozenset()) -> None:
     """Write images (name → folder in the format of skopeo's ``dir:``) as one OCI archive.
 
     Blobs whose SHA-256 is in ``without`` are left out: the reader has them.
@@ -64,7 +65,10 @@ def write_oci(target: Path, images: Mapping[str, Path], without: Set[str] = froz
                     "mediaType": json.loads(manifest)["mediaType"],
                     "digest": f"sha256:{digest}",
                     "size": len(manifest),
-                    "annotations": {"io.containerd.image.name": reference, "org.opencontainers.image.ref.name": reference},
+                    "annotations": {
+                        "io.containerd.image.name": reference,
+                        "org.opencontainers.image.ref.name": reference,
+                    },
                 },
             )
             _add(archive, f"blobs/sha256/{digest}", manifest)

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
-NEEDLESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache/apt", "var/lib/apt/lists")
+NEEDLESS = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
 DOCKERFILE = f"""\
 FROM scratch
 COPY . /
@@ -48,11 +55,14 @@ def ensure(buildah: Sequence[str], instance: Instance) -> None:
     if shown.stdout.strip():
         return
     instance.cache.mkdir(parents=True, exist_ok=True)
+    for left in instance.cache.glob("base-*"):
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=instance.cache, prefix="base-") as folder:
         root = Path(folder) / "root"
         with step(f"making a base image from Debian {SUITE} (once; 1 to 3 minutes)", lambda: _last_line(Path(folder))):
             log = Path(folder) / "debootstrap.log"
-            run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root], log=log)
+            alone = ["unshare", "--mount", "--propagation", "private"]  # it mounts, and may be interrupted
+            run([*alone, "debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root], log=log)
             for path in NEEDLESS:
                 shutil.rmtree(root / path, ignore_errors=True)
             (Path(folder) / "Dockerfile").write_text(DOCKERFILE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import ssl
 import time
 import urllib.error
@@ -12,7 +13,17 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from tests.cluster import addons, addresses, archive, certificates, components, kubeconfigs, packages, tools
+from tests.cluster import (
+    addons,
+    addresses,
+    archive,
+    certificates,
+    components,
+    image_builds,
+    kubeconfigs,
+    packages,
+    tools,
+)
 from tests.cluster.locks import locked
 from tests.cluster.node import HOST_NAME, Node
 from tests.cluster.output import say, step
@@ -80,11 +91,17 @@ class BuiltCluster:
             (self.instance.state / "complete").touch()
 
     def _programs(self) -> Path:
-        """Get packages and programs at the same time: one waits for the network, the other for the processor."""
+        """Get packages and programs at the same time: one waits for the network, the other for the processor.
+
+        On a machine that has nothing yet, what images are built with comes along, as it will be wanted next.
+        """
         with ThreadPoolExecutor() as pool:
             debian = pool.submit(packages.ensure, packages.NODE_PACKAGES, self.instance.machine_state)
+            images = None if tools.installed(self.instance) else pool.submit(image_builds.prepare, self.instance)
             binaries = tools.ensure(self.instance)
             debian.result()
+            if images and (error := images.exception()):
+                say(f"the cluster needs no image builder, so this waits until one is needed: {error}")
         return binaries
 
     def _make(self, binaries: Path) -> None:
@@ -160,8 +177,7 @@ class BuiltCluster:
             return
         process = self.node.component(components.BY_NAME[name].program)
         if process and not process.end():
-            message = f"{name} (process {process.pid}) does not end"
-            raise ClusterError(message)
+            raise ClusterError(f"{name} (process {process.pid}) does not end")
 
     def restart(self, name: str) -> None:
         """End a component and start it again; return when it is healthy."""
@@ -172,21 +188,31 @@ class BuiltCluster:
                 return
             self._start(name)
             self._await(name)
+            self._await("apiserver")  # which needs a moment to find a new etcd
 
     def healthy(self, component: Component) -> bool:
         """Ask a component how it is."""
         if not self.node.component(component.program):
             return False
+        if component.socket:
+            return self._listens(component.socket)
         url = component.health_url(self.addresses)
-        if url is None:
-            return True
         authority = self.instance.state / "etc" / "pki" / "ca.crt"
         context = ssl.create_default_context(cafile=str(authority)) if url.startswith("https") else None
         try:
-            with urllib.request.urlopen(url, timeout=2, context=context) as answer:  # noqa: S310 - our own URL
-                return bool(answer.status == 200)  # noqa: PLR2004
+            with urllib.request.urlopen(url, timeout=2, context=context) as answer:
+                return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+    def _listens(self, path: str) -> bool:
+        """Tell whether somebody listens on one of the node's unix sockets."""
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(f"/proc/{self.node.first}/root{path}")
+            except OSError:
+                return False
+        return True
 
     def status(self) -> list[tuple[str, str, str]]:
         """Return rows of component, pid, health."""
@@ -211,8 +237,7 @@ class BuiltCluster:
         deadline = time.monotonic() + START_SECONDS
         while not reached():
             if time.monotonic() > deadline:
-                message = f"{what} was not healthy within {START_SECONDS:.0f} s; see {self.instance.logs}"
-                raise ClusterError(message)
+                raise ClusterError(f"{what} was not healthy within {START_SECONDS:.0f} s; see {self.instance.logs}")
             time.sleep(POLL_SECONDS)
 
     def _await_usable(self) -> None:
@@ -226,8 +251,7 @@ class BuiltCluster:
             self._kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", limit)
 
     def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        program = (tools.installed(self.instance) or self.instance.cache) / "kubectl"
-        return run([program, "--kubeconfig", self.instance.kubeconfig, *arguments], stdin=stdin).stdout
+        return tools.kubectl(self.instance, self.instance.kubeconfig, *arguments, stdin=stdin)
 
     # images
 

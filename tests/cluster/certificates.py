@@ -53,7 +53,7 @@ class Identity:
 
 def identities(addresses: Addresses, node: str) -> list[Identity]:
     """Return all who need a certificate; user and group names are those that Kubernetes' default RBAC roles expect."""
-    service = "kubernetes.default.svc.cluster.local".split(".")
+    service = ["kubernetes", "default", "svc", "cluster", "local"]
     api_names = tuple(f"DNS:{'.'.join(service[:length])}" for length in (1, 2, 3, 5))
     here = ("DNS:localhost", f"DNS:{node}", "IP:127.0.0.1", f"IP:{addresses.node}")
     return [
@@ -73,17 +73,33 @@ def write(folder: Path, addresses: Addresses, node: str) -> None:
     folder.chmod(0o700)
     config = folder / "openssl.cnf"
     config.write_text(_CONFIG)
-    common = ["openssl", "req", "-x509", "-config", config, "-nodes", "-days", DAYS]
+    common: list[str | Path] = ["openssl", "req", "-x509", "-config", config, "-nodes", "-days", DAYS]
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    authority = ["-keyout", folder / "ca.key", "-out", folder / "ca.crt", "-subj", "/CN=towpath-cluster"]
+    authority: list[str | Path] = [
+        "-keyout",
+        folder / "ca.key",
+        "-out",
+        folder / "ca.crt",
+        "-subj",
+        "/CN=towpath-cluster",
+    ]
     run([*common, *key, "-extensions", "authority", *authority])
     run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", folder / "sa.key"])
     run(["openssl", "pkey", "-in", folder / "sa.key", "-pubout", "-out", folder / "sa.pub"])
 
     def sign(who: Identity) -> None:
-        signed = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-extensions", "leaf", "-subj", who.subject]
+        signed: list[str | Path] = [
+            "-CA",
+            folder / "ca.crt",
+            "-CAkey",
+            folder / "ca.key",
+            "-extensions",
+            "leaf",
+            "-subj",
+            who.subject,
+        ]
         hosts = ["-addext", f"subjectAltName={','.join(who.hosts)}"] if who.hosts else []
-        files = ["-keyout", folder / f"{who.file}.key", "-out", folder / f"{who.file}.crt"]
+        files: list[str | Path] = ["-keyout", folder / f"{who.file}.key", "-out", folder / f"{who.file}.crt"]
         run([*common, *key, *signed, *hosts, *files])
 
     with ThreadPoolExecutor() as pool:

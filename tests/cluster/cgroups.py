@@ -52,6 +52,5 @@ def remove_cgroup(name: str) -> None:
                     folder.rmdir()
             if top.exists():
                 if time.monotonic() > deadline:
-                    message = f"cgroup {top} still has processes"
-                    raise TimeoutError(message)
+                    raise TimeoutError(f"cgroup {top} still has processes")
                 time.sleep(0.05)

@@ -20,7 +20,7 @@ BIN = "/run/towpath/bin"
 ETC = "/run/towpath/state/etc"
 PKI = f"{ETC}/pki"
 WORK = "/run/towpath/work"
-CONTAINERD_SOCKET = "unix:///run/containerd/containerd.sock"
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 SANDBOX_IMAGE = "localhost/pause:1"
 
 # Stock flags let the controller-manager make 20 requests a second: 3 Jobs a second, whatever product makes them.
@@ -34,16 +34,17 @@ class Component:
 
     name: str  # what people type
     program: str  # what the process is called
-    health: str | None  # URL that answers 200, on the node's address; None: being there is enough
+    health: str = ""  # URL on the node's address that answers 200
+    socket: str = ""  # or a unix socket on which it listens
 
-    def health_url(self, addresses: Addresses) -> str | None:
+    def health_url(self, addresses: Addresses) -> str:
         """Return the health URL as the machine reaches it."""
-        return self.health and self.health.replace("NODE", str(addresses.node))
+        return self.health.replace("NODE", str(addresses.node))
 
 
 COMPONENTS = (
     Component("etcd", "etcd", "http://NODE:2381/health"),
-    Component("containerd", "containerd", None),
+    Component("containerd", "containerd", socket=CONTAINERD_SOCKET),
     Component("apiserver", "kube-apiserver", "https://NODE:6443/livez"),
     Component("controller-manager", "kube-controller-manager", "https://NODE:10257/healthz"),
     Component("scheduler", "kube-scheduler", "https://NODE:10259/healthz"),
@@ -160,8 +161,8 @@ def kubelet_configuration(addresses: Addresses, cgroup: str) -> dict[str, object
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": "0.0.0.0",  # noqa: S104 - the node's network namespace
-        "healthzBindAddress": "0.0.0.0",  # noqa: S104
+        "address": "0.0.0.0",
+        "healthzBindAddress": "0.0.0.0",
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
@@ -173,7 +174,7 @@ def kubelet_configuration(addresses: Addresses, cgroup: str) -> dict[str, object
         "clusterDNS": [str(addresses.dns)],
         "clusterDomain": "cluster.local",
         "resolvConf": f"{ETC}/resolv.conf",
-        "containerRuntimeEndpoint": CONTAINERD_SOCKET,
+        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{cgroup}",
         "failCgroupV1": False,
@@ -200,7 +201,12 @@ def kubelet_configuration(addresses: Addresses, cgroup: str) -> dict[str, object
 
 def audit_policy() -> dict[str, object]:
     """Return who is written down: every write, and reads by those that are not the cluster itself."""
-    cluster_itself = ["system:apiserver", "system:kube-scheduler", "system:kube-controller-manager", "system:kube-proxy"]
+    cluster_itself = [
+        "system:apiserver",
+        "system:kube-scheduler",
+        "system:kube-controller-manager",
+        "system:kube-proxy",
+    ]
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
@@ -222,13 +228,13 @@ def audit_policy() -> dict[str, object]:
 def containerd_configuration() -> str:
     """Return containerd's configuration (TOML)."""
     cri = 'plugins."io.containerd.grpc.v1.cri"'
-    runc = f'{cri}.containerd.runtimes.runc'
+    runc = f"{cri}.containerd.runtimes.runc"
     return f"""\
 version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
 [grpc]
-address = "{CONTAINERD_SOCKET.removeprefix("unix://")}"
+address = "{CONTAINERD_SOCKET}"
 [{cri}]
 sandbox_image = "{SANDBOX_IMAGE}"
 restrict_oom_score_adj = true

@@ -32,8 +32,7 @@ class CurrentCluster:
     def up(self) -> None:
         """Check that the file is there."""
         if not self.running:
-            message = f"there is no kubeconfig at {self.kubeconfig}"
-            raise ClusterUnavailable(message)
+            raise ClusterUnavailable(f"there is no kubeconfig at {self.kubeconfig}")
         say(f"using the cluster of {self.kubeconfig}")
 
     def down(self) -> None:
@@ -69,5 +68,4 @@ class CurrentCluster:
         self._refuse(f"load {tar.name} into a node; push images to a registry that it pulls from")
 
     def _refuse(self, what: str) -> NoReturn:
-        message = f"the cluster of {self.kubeconfig} is your own, so this does not {what}"
-        raise ClusterError(message)
+        raise ClusterError(f"the cluster of {self.kubeconfig} is your own, so this does not {what}")

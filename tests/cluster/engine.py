@@ -80,7 +80,10 @@ class EngineCluster:
 
     def _delete(self) -> None:
         if self.kind == "kind":
-            run(["kind", "delete", "cluster", "--name", self.instance.name, "--kubeconfig", self.kubeconfig], check=False)
+            run(
+                ["kind", "delete", "cluster", "--name", self.instance.name, "--kubeconfig", self.kubeconfig],
+                check=False,
+            )
         else:
             run(["k3d", "cluster", "delete", self.instance.name], check=False)
 
@@ -94,10 +97,13 @@ class EngineCluster:
 
     def kill(self, component: str) -> None:
         """End a component in the node's container; its supervisor starts it again."""
-        program = component if component in {"etcd", "kubelet", "containerd", "kube-proxy", "coredns"} else f"kube-{component}"
+        program = (
+            component
+            if component in {"etcd", "kubelet", "containerd", "kube-proxy", "coredns"}
+            else f"kube-{component}"
+        )
         if self.kind == "k3d" and component != "coredns":
-            message = "k3s is one process, so its components cannot be ended one by one"
-            raise ClusterError(message)
+            raise ClusterError("k3s is one process, so its components cannot be ended one by one")
         run(["docker", "exec", self._node, "pkill", "-9", "-x", program[:15]], check=False)
 
     def node_command(self, command: Sequence[str]) -> list[str]:

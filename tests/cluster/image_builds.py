@@ -11,16 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tests.cluster import archive, base_image, packages, tools
+from tests.cluster import archive, base_image, packages
 from tests.cluster.locks import locked
 from tests.cluster.output import step
 from tests.cluster.shell import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence, Set
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from tests.cluster.provider import Provider
     from tests.cluster.settings import Instance
+
+
+RUN_STATE = Path("/run/towpath-cluster/containers")
 
 
 class Builder(Protocol):
@@ -38,7 +42,7 @@ class Builder(Protocol):
         """Build one image; layers that did not change are taken from the last build."""
         ...
 
-    def save(self, references: Sequence[str], tar: Path, without: Set[str]) -> None:
+    def save(self, references: Sequence[str], tar: Path, without: AbstractSet[str]) -> None:
         """Write images as an archive, which may lack blobs whose SHA-256 is in ``without``."""
         ...
 
@@ -58,7 +62,7 @@ class DockerBuilder:
         """Build one image."""
         run(["docker", "build", *_words(reference, dockerfile, target, build_args), context])
 
-    def save(self, references: Sequence[str], tar: Path, without: Set[str]) -> None:
+    def save(self, references: Sequence[str], tar: Path, without: AbstractSet[str]) -> None:
         """Write images as an archive; a whole one, as kind and k3d want it."""
         run(["docker", "save", "--output", tar, *references])
 
@@ -69,8 +73,10 @@ class BuildahBuilder:
     def __init__(self, instance: Instance) -> None:
         """Get buildah and the base image when they are missing."""
         packages.ensure(packages.IMAGE_PACKAGES, instance.machine_state)
-        store = instance.cache / "containers"
-        self.buildah = ["buildah", "--root", str(store), "--runroot", str(instance.machine_state / "containers")]
+        # In a mount namespace of its own, so that an interrupted build leaves no mount on the machine.
+        alone = ["unshare", "--mount", "--propagation", "private"]
+        self.buildah = [*alone, "buildah", f"--root={instance.cache / 'containers'}", f"--runroot={RUN_STATE}"]
+        run([*self.buildah, "rm", "--all"])  # what an interrupted build has left; the caller's lock keeps others out
         base_image.ensure(self.buildah, instance)
 
     def build(
@@ -87,7 +93,7 @@ class BuildahBuilder:
             words = _words(reference, dockerfile, target, build_args)
             run([*self.buildah, "build", "--isolation=chroot", "--layers", "--pull=never", *mounts, *words, context])
 
-    def save(self, references: Sequence[str], tar: Path, without: Set[str]) -> None:
+    def save(self, references: Sequence[str], tar: Path, without: AbstractSet[str]) -> None:
         """Write images as an archive, which may lack blobs whose SHA-256 is in ``without``."""
         with tempfile.TemporaryDirectory(prefix="towpath-images-") as folder, ThreadPoolExecutor() as pool:
             folders = {reference: Path(folder) / str(number) for number, reference in enumerate(references)}
@@ -97,6 +103,12 @@ class BuildahBuilder:
 
             list(pool.map(export, references))
             archive.write_oci(tar, folders, without)
+
+
+def prepare(instance: Instance) -> None:
+    """Get what builds need, before they need it."""
+    with locked(instance.cache / "images.lock"):
+        BuildahBuilder(instance)
 
 
 def builder(provider: Provider) -> Builder:
@@ -126,12 +138,6 @@ def load(provider: Provider, maker: Builder, references: Sequence[str]) -> None:
         tar = Path(folder) / "images.tar"
         maker.save(references, tar, provider.blobs())
         provider.load_image(tar)
-
-
-def kubectl(provider: Provider, *arguments: str) -> str:
-    """Return what kubectl prints."""
-    program = tools.ensure(provider.instance) / "kubectl"
-    return run([program, "--kubeconfig", provider.kubeconfig, *arguments], check=False).stdout
 
 
 def _words(reference: str, dockerfile: Path, target: str | None, build_args: Mapping[str, str] | None) -> list[str]:

@@ -106,8 +106,7 @@ class Node:
             if first and Path(f"/proc/{first}/root/run/towpath/ready").exists():
                 return
             time.sleep(0.02)
-        message = f"the node's namespaces did not come up; see {self.instance.logs / 'node.log'}"
-        raise ClusterError(message)
+        raise ClusterError(f"the node's namespaces did not come up; see {self.instance.logs / 'node.log'}")
 
     def _link(self, addresses: Addresses) -> None:
         """Join node and machine by a veth pair that leads to the machine and no further."""
@@ -127,8 +126,7 @@ class Node:
         """Return the command line that runs ``command`` inside; with ``network_only`` it sees the machine's files."""
         first = self.first
         if first is None:
-            message = f"cluster {self.instance.name!r} is not up; start it with: python3 -m tests.cluster up"
-            raise ClusterError(message)
+            raise ClusterError(f"cluster {self.instance.name!r} is not up; start it with: python3 -m tests.cluster up")
         kinds = ["--net"] if network_only else ["--net", "--mount", "--uts", "--pid"]
         return ["nsenter", "--target", str(first), *kinds, "--", *map(str, command)]
 
@@ -139,7 +137,7 @@ class Node:
     def _detach(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start a process that outlives this one and is nobody's child."""
         with (self.instance.logs / f"{name}.log").open("ab") as log:
-            subprocess.run(  # noqa: S603 - commands are built by this package
+            subprocess.run(
                 ["setsid", "--fork", *command],
                 env=dict(environ),
                 cwd="/",
@@ -165,8 +163,9 @@ class Node:
         first, holder = self.first, self.holder
         for process in (processes.find(first) if first else None, holder):
             if process and not process.end(wait_seconds=END_SECONDS):
-                message = f"process {process.pid} does not end; it holds the node of cluster {self.instance.name!r}"
-                raise ClusterError(message)
+                raise ClusterError(
+                    f"process {process.pid} does not end; it holds the node of cluster {self.instance.name!r}"
+                )
         run(["ip", "link", "delete", self.device], check=False)
         remove_cgroup(self.cgroup)
         found = self.instance.state.exists()

@@ -17,7 +17,7 @@ _STARTED = time.monotonic()
 
 def say(line: str) -> None:
     """Print one progress line; standard error, so that standard output holds results only."""
-    print(f"[{time.monotonic() - _STARTED:6.1f}s] {line}", file=sys.stderr, flush=True)  # noqa: T201 - this is the printer
+    print(f"[{time.monotonic() - _STARTED:6.1f}s] {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager

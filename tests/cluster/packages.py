@@ -44,7 +44,9 @@ def ensure(packages: Mapping[str, str], machine_state: Path) -> None:
         if not missing:
             return
         if os.geteuid() != 0 or not shutil.which("apt-get"):
-            message = f"these Debian packages are missing and only root can install them by apt-get: {' '.join(missing)}"
+            message = (
+                f"these Debian packages are missing and only root can install them by apt-get: {' '.join(missing)}"
+            )
             raise ClusterError(message)
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         with step(f"installing Debian packages {' '.join(missing)}", lambda: "apt-get"), _no_services():

@@ -25,7 +25,7 @@ class ClusterError(Exception):
     """Something a person can act on; the command line prints it without a traceback."""
 
 
-class ClusterUnavailable(ClusterError):
+class ClusterUnavailable(ClusterError):  # noqa: N818 - a state of the machine, not a mistake
     """No cluster can be had on this machine: cluster tests skip, or fail where CI says so."""
 
 
@@ -63,8 +63,9 @@ def instance(environ: Mapping[str, str] = os.environ, repository: Path = REPOSIT
     """Return the instance that the environment and the clone's place stand for."""
     name = environ.get("TOWPATH_CLUSTER_NAME") or default_name(repository)
     if not NAME_PATTERN.fullmatch(name):
-        message = f"TOWPATH_CLUSTER_NAME is {name!r}; use at most 24 lower-case letters, digits and inner dashes."
-        raise ClusterError(message)
+        raise ClusterError(
+            f"TOWPATH_CLUSTER_NAME is {name!r}; use at most 24 lower-case letters, digits and inner dashes."
+        )
     cache_home = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Instance(name, repository, MACHINE_STATE, cache_home / "towpath" / "cluster")
 

