@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from tests.cluster import tools
 from tests.cluster.settings import in_ci, instance
 
@@ -61,7 +60,9 @@ def arguments(values: Body) -> list[str]:
     return [word for key, value in values.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
 
 
-def render(values: Body | None = None, *, show_only: Sequence[str] = (), release: str = RELEASE, namespace: str = NAMESPACE) -> Rendered:
+def render(
+    values: Body | None = None, *, show_only: Sequence[str] = (), release: str = RELEASE, namespace: str = NAMESPACE
+) -> Rendered:
     """Render the chart.
 
     Args:

@@ -35,7 +35,9 @@ class Query:
 
     def metrics(self) -> dict[str, set[str]]:
         """Give the metrics asked for, each with the labels that the query expects of it."""
-        grouped = {label.strip() for group in _GROUPED.findall(self.expr) for label in group.split(",") if label.strip()}
+        grouped = {
+            label.strip() for group in _GROUPED.findall(self.expr) for label in group.split(",") if label.strip()
+        }
         asked: dict[str, set[str]] = {}
         for name, selector in _METRIC.findall(self.expr):
             asked.setdefault(name, set(grouped)).update(_SELECTED.findall(selector))
@@ -68,10 +70,17 @@ def queries(variables: dict[str, str] | None = None) -> list[Query]:
             if variable["type"] == "query":
                 selector = _LABEL_VALUES.fullmatch(variable["query"]["query"])
                 assert selector, variable["query"]
-                found.append(Query(f"{path.stem}: variable {variable['name']}", f"count by ({selector[2]}) ({substitute(selector[1], variables)})"))
-        for panel in panels(dashboard):
-            for target in panel.get("targets", ()):
-                found.append(Query(f"{path.stem}: {panel['title']} {target['refId']}", substitute(target["expr"], variables)))
+                found.append(
+                    Query(
+                        f"{path.stem}: variable {variable['name']}",
+                        f"count by ({selector[2]}) ({substitute(selector[1], variables)})",
+                    )
+                )
+        found += [
+            Query(f"{path.stem}: {panel['title']} {target['refId']}", substitute(target["expr"], variables))
+            for panel in panels(dashboard)
+            for target in panel.get("targets", ())
+        ]
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import yaml
-
 from tests.helm.chart import CHART, Body, Rendered, arguments, render, run
 
 pytestmark = pytest.mark.cluster
@@ -40,7 +39,7 @@ BARE: Body = {
 COMBINATIONS = {"default": {}, "everything": EVERYTHING, "bare": BARE}
 
 
-@pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=COMBINATIONS.keys())
+@pytest.fixture(scope="module", params=list(COMBINATIONS.values()), ids=list(COMBINATIONS))
 def rendered(request: pytest.FixtureRequest) -> Rendered:
     """The chart, rendered with one of the combinations."""
     return render(request.param)
@@ -96,7 +95,9 @@ def test_values_are_commented() -> None:
         word = line.strip()
         if not word or word.startswith(("#", "-")):
             continue
-        children_follow = number + 1 < len(lines) and lines[number + 1].startswith(" " * (len(line) - len(line.lstrip()) + 2))
+        children_follow = number + 1 < len(lines) and lines[number + 1].startswith(
+            " " * (len(line) - len(line.lstrip()) + 2)
+        )
         inside = word.split(":")[0] in {"requests", "limits", "cpu", "memory", "grafana_dashboard"}
         if not inside and not children_follow and not lines[number - 1].strip().startswith("#"):
             bare.append(line)
@@ -151,7 +152,11 @@ def test_selectors_find_and_never_change(rendered: Rendered) -> None:
     deployment = rendered.one("Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     for selector in (deployment["spec"]["selector"]["matchLabels"], rendered.one("Service")["spec"]["selector"]):
-        assert selector.keys() == {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+        assert selector.keys() == {
+            "app.kubernetes.io/name",
+            "app.kubernetes.io/instance",
+            "app.kubernetes.io/component",
+        }
         assert selector.items() <= labels.items()
 
 
@@ -161,7 +166,9 @@ def test_roles_hold_no_wildcards_and_no_secrets(rendered: Rendered) -> None:
         for rule in role["rules"]:
             words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
             assert not [word for word in words if "*" in word], role["metadata"]["name"]
-            assert {"secrets", "configmaps", "serviceaccounts", "serviceaccounts/token", "pods/exec"}.isdisjoint(rule["resources"])
+            assert {"secrets", "configmaps", "serviceaccounts", "serviceaccounts/token", "pods/exec"}.isdisjoint(
+                rule["resources"]
+            )
             if "pods" in rule["resources"]:
                 assert set(rule["verbs"]) == {"get", "list", "watch"}
     assert rendered.of("Secret") == []
@@ -204,7 +211,9 @@ def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
 def test_scope_cluster(default: Rendered) -> None:
     """By default the operator sees the cluster, and runs have an account in the release's namespace."""
     binding = default.one("ClusterRoleBinding")
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "towpath-operator", "namespace": "towpath-system"}]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "towpath-operator", "namespace": "towpath-system"}
+    ]
     assert binding["roleRef"]["name"] == default.one("ClusterRole")["metadata"]["name"]
     assert [role["metadata"]["namespace"] for role in default.of("Role")] == ["towpath-system"]
     assert not [item for item in environment(default) if item == "TOWPATH_OPERATOR_NAMESPACES"]
@@ -216,7 +225,9 @@ def test_scope_namespaces(everything: Rendered) -> None:
     roles = {(role["metadata"]["namespace"], role["metadata"]["name"]) for role in everything.of("Role")}
     assert roles == {(ns, name) for ns in ("data", "reports") for name in ("towpath-operator", "towpath-runner")}
     assert environment(everything)["TOWPATH_OPERATOR_NAMESPACES"] == "data,reports"
-    (expression,) = everything.one("ValidatingAdmissionPolicyBinding")["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    (expression,) = everything.one("ValidatingAdmissionPolicyBinding")["spec"]["matchResources"]["namespaceSelector"][
+        "matchExpressions"
+    ]
     assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["data", "reports"]}
 
 
@@ -228,7 +239,11 @@ def environment(rendered: Rendered) -> dict[str, str]:
 
 def test_bindings_lead_somewhere(rendered: Rendered) -> None:
     """Every binding names a role and accounts of the chart, in the right namespaces."""
-    roles = {(kind, body["metadata"].get("namespace"), body["metadata"]["name"]) for kind in ("Role", "ClusterRole") for body in rendered.of(kind)}
+    roles = {
+        (kind, body["metadata"].get("namespace"), body["metadata"]["name"])
+        for kind in ("Role", "ClusterRole")
+        for body in rendered.of(kind)
+    }
     accounts = {(body["metadata"]["namespace"], body["metadata"]["name"]) for body in rendered.of("ServiceAccount")}
     for binding in [*rendered.of("RoleBinding"), *rendered.of("ClusterRoleBinding")]:
         reference = binding["roleRef"]
@@ -249,8 +264,13 @@ def test_policy_spares_the_operator_only(default: Rendered) -> None:
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
     account = default.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
     conditions = {condition["name"]: condition["expression"] for condition in policy["spec"]["matchConditions"]}
-    assert conditions["not-the-operator"] == f"request.userInfo.username != 'system:serviceaccount:towpath-system:{account}'"
-    assert all(validation["reason"] == "Forbidden" and validation["message"] for validation in policy["spec"]["validations"])
+    assert (
+        conditions["not-the-operator"]
+        == f"request.userInfo.username != 'system:serviceaccount:towpath-system:{account}'"
+    )
+    assert all(
+        validation["reason"] == "Forbidden" and validation["message"] for validation in policy["spec"]["validations"]
+    )
 
 
 def test_what_is_switched_off_is_not_there() -> None:
@@ -268,7 +288,11 @@ def test_what_is_switched_off_is_not_there() -> None:
         ("my-towpath", {}, "my-towpath-operator"),
         ("prod", {"nameOverride": "flows"}, "prod-flows-operator"),
         ("prod", {"fullnameOverride": "flows"}, "flows-operator"),
-        ("a-release-name-as-long-as-helm-lets-it-be-fifty-three", {}, "a-release-name-as-long-as-helm-lets-it-b-operator"),
+        (
+            "a-release-name-as-long-as-helm-lets-it-be-fifty-three",
+            {},
+            "a-release-name-as-long-as-helm-lets-it-b-operator",
+        ),
     ],
 )
 def test_names(release: str, values: Body, name: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from tests.helm import dashboard
 from tests.helm.chart import CHART, render, run
 
@@ -91,7 +90,9 @@ def test_monitor_finds_the_service() -> None:
     service = rendered.one("Service")
     assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert spec["namespaceSelector"]["matchNames"] == [service["metadata"]["namespace"]]
-    assert [(end["port"], end["honorLabels"]) for end in spec["endpoints"]] == [(service["spec"]["ports"][0]["name"], True)]
+    assert [(end["port"], end["honorLabels"]) for end in spec["endpoints"]] == [
+        (service["spec"]["ports"][0]["name"], True)
+    ]
 
 
 @pytest.mark.parametrize("path", dashboard.DASHBOARDS, ids=lambda path: path.stem)
@@ -105,7 +106,11 @@ def test_dashboard_is_sound(path: Path) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in found:
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert place["x"] + place["w"] <= 24
         assert taken.isdisjoint(cells), panel["title"]
         taken |= cells
