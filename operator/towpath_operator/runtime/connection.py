@@ -53,7 +53,7 @@ async def connect(environ: Mapping[str, str] = os.environ) -> Connection:
         loader = await config.load_kube_config(path, client_configuration=configuration, persist_config=False)
     except (config.ConfigException, OSError, yaml.YAMLError) as error:
         raise ConfigurationError(
-            f"The kubeconfig {path!r} cannot be used: {error}"
+            f"The kubeconfig {path!r} cannot be used ({error})."
             " Set KUBECONFIG to one that works, or run inside a pod with a service account."
         ) from error
     return Connection(configuration, loader if configuration.host.startswith("https") else None)

@@ -23,8 +23,10 @@ _TOO_SOON_SECONDS: Final = 1.0
 _METHOD_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-def classify(method: str, path: str, *, watching: bool) -> tuple[str, str]:
-    """Give the verb, as Kubernetes calls it, and the plural of a request; ("get", "") for anything but objects.
+def classify(method: str, path: str, *, watching: bool) -> tuple[str, str, str | None]:
+    """Give the verb, as Kubernetes calls it, the plural and the namespace (None: all) that a request is for.
+
+    A request for anything but objects, such as the discovery of kinds, is ("get", "", None).
 
     Args:
         path: such as `/apis/towpath.dev/v1alpha1/namespaces/team-a/flowruns`.
@@ -32,13 +34,16 @@ def classify(method: str, path: str, *, watching: bool) -> tuple[str, str]:
     """
     parts = path.strip("/").split("/")
     rest = parts[2:] if parts[0] == "api" else parts[3:]
+    namespace = None
     if len(rest) > 2 and rest[0] == "namespaces":
-        rest = rest[2:]
+        _, namespace, *rest = rest
     if not rest:
-        return "get", ""
-    if method != "GET":
-        return _METHOD_VERBS.get(method, method.lower()), rest[0]
-    return ("watch" if watching else "list" if len(rest) == 1 else "get"), rest[0]
+        return "get", "", None
+    if method == "GET":
+        verb = "watch" if watching else "list" if len(rest) == 1 else "get"
+    else:
+        verb = _METHOD_VERBS.get(method, method.lower())
+    return verb, rest[0], namespace
 
 
 class Guard:
@@ -48,8 +53,8 @@ class Guard:
         configuration: gives the credentials of each request.
         plurals: the kinds whose signs of life matter.
         observer: told of every request.
-        heard: told of a kind's plural at each sign of life.
-        listed: told of a kind's plural when a list of it begins.
+        heard: told a kind's plural and the namespace (None: all) at each sign of life of a list or watch.
+        listed: told a kind's plural when a list of it begins.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Guard:
         plurals: Collection[str],
         *,
         observer: Observer,
-        heard: Callable[[str], None],
+        heard: Callable[[str, str | None], None],
         listed: Callable[[str], None],
         backoff: Backoff = Backoff(base=0.2, cap=30.0),  # noqa: B008 - frozen
     ) -> None:
@@ -74,7 +79,7 @@ class Guard:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send a request on, as aiohttp asks of a middleware."""
-        verb, plural = classify(request.method, request.url.path, watching="watch" in request.url.query)
+        verb, plural, namespace = classify(request.method, request.url.path, watching="watch" in request.url.query)
         token = await self._configuration.get_api_key_with_prefix("BearerToken")
         if token:
             request.headers["Authorization"] = token
@@ -89,10 +94,10 @@ class Guard:
         finally:
             self._observer(verb, plural or "discovery", code, time.monotonic() - began)
         if response.status < 400 and plural in self._plurals:
-            self._heard(plural)
+            self._heard(plural, namespace)
             if verb == "watch":
                 response.content = cast(
-                    "aiohttp.StreamReader", _Overheard(response.content, lambda: self._heard(plural))
+                    "aiohttp.StreamReader", _Overheard(response.content, lambda: self._heard(plural, namespace))
                 )
             elif verb == "list" and "continue" not in request.url.query:
                 self._listed(plural)

@@ -48,7 +48,7 @@ class Reflector:
     """One kind, in one namespace or (None) in all.
 
     Args:
-        heard: called with the kind's plural at each sign of life of its list or watch.
+        heard: called at each sign of life of the list or watch.
         backoff: delays between attempts that fail.
     """
 
@@ -59,7 +59,7 @@ class Reflector:
         resource: Resource,
         namespace: str | None = None,
         *,
-        heard: Callable[[str], None] = lambda _plural: None,
+        heard: Callable[[], None] = lambda: None,
         backoff: Backoff = Backoff(base=0.5, cap=30.0),  # noqa: B008 - frozen
     ) -> None:
         self.synced = asyncio.Event()
@@ -95,14 +95,14 @@ class Reflector:
                 await asyncio.sleep(self._backoff.delay(self._failures))
 
     async def _list(self) -> None:
-        self._version = await fill(self._source, self._store, self._resource, self._namespace, heard=self._hear)
+        self._version = await fill(self._source, self._store, self._resource, self._namespace, heard=self._heard)
         self.synced.set()
 
     async def _watch(self) -> None:
         clock = asyncio.get_running_loop().time
         began, events = clock(), 0
         try:
-            stream = self._source.watch(self._resource, self._namespace, self._version, heard=self._hear)
+            stream = self._source.watch(self._resource, self._namespace, self._version, heard=self._heard)
             async with contextlib.aclosing(stream) as stream:
                 async for event in stream:
                     self._take(event)
@@ -115,9 +115,6 @@ class Reflector:
         if not events and clock() - began < _TOO_SHORT_SECONDS:
             raise ClusterError(f"The server ended the watch on {self._resource.plural} at once, without an event.")
         self._failures = 0
-
-    def _hear(self) -> None:
-        self._heard(self._resource.plural)
 
     def _take(self, event: Mapping[str, Any]) -> None:
         kind, body = event["type"], event["object"]

@@ -73,6 +73,11 @@ class WorkQueue(Generic[K]):
         """Forget a key's failures."""
         self._failures.pop(key, None)
 
+    def forget(self, key: K) -> None:
+        """Drop a key's timer and failures: its object is gone."""
+        self.succeeded(key)
+        self.set_timer(key, None)
+
     async def get(self) -> K | None:
         """Wait for a key and take it; `done` must follow. None: the queue was stopped."""
         if self._stopped:

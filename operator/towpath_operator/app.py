@@ -1,0 +1,274 @@
+"""Puts the parts together: what is seen goes to the store, what it concerns to the queue, what is decided to the API.
+
+    kopf (Flow, Deployment, FlowRun) ─┐
+    reflectors (Job, Pod) ────────────┼─▶ Store ─ a change ─▶ affected_by ─▶ WorkQueue ─▶ observe, decide, apply
+    sweeps, answers to our writes ────┘                                          ▲              │
+                                                                                 └── later ─────┘
+
+Nothing is decided before every kind has been listed in full: after a restart, what is not listed yet must not pass for
+what is gone. Every task runs as long as the process; the first that fails ends it, for starting again is cheap and puts
+everything right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+
+from towpath.errors import ClusterError
+from towpath_operator import endpoints, handlers, observe
+from towpath_operator.apply import Applier, JobRefusedError, StaleError
+from towpath_operator.health import Health
+from towpath_operator.kinds import BY_KOPF, BY_PLURAL, BY_REFLECTOR, EVENTS
+from towpath_operator.logs import field_of
+from towpath_operator.metrics import Metrics
+from towpath_operator.reconcile import deployment, flow, flowrun
+from towpath_operator.reconcile.decision import Decision
+from towpath_operator.runtime.backoff import Backoff
+from towpath_operator.runtime.client import ApiError, Client
+from towpath_operator.runtime.connection import Connection
+from towpath_operator.runtime.guard import Guard
+from towpath_operator.runtime.listing import fill
+from towpath_operator.runtime.recorder import EventRecorder
+from towpath_operator.runtime.reflector import Reflector
+from towpath_operator.runtime.resources import Resource
+from towpath_operator.runtime.store import Body, Store
+from towpath_operator.runtime.sweeper import Sweeper
+from towpath_operator.runtime.workqueue import WorkQueue
+from towpath_operator.settings import Settings
+from towpath_operator.view import INDEXES, StoreView, lean
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """One operator process, from its first list to its last write."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._settings = settings
+        self._policy = settings.policy
+        self._connection = connection
+        self._namespaces: Sequence[str | None] = settings.namespaces or (None,)
+        self._queue: WorkQueue[observe.Key] = WorkQueue(Backoff(base=0.05, cap=60.0))
+        self._store = Store(INDEXES, lean=lean, listener=self._changed)
+        self._view = StoreView(self._store)
+        self._metrics = Metrics(
+            runs=lambda: self._store.all("flowruns"),
+            queue_depth=lambda: len(self._queue),
+            version=metadata.version("towpath"),
+        )
+        self._health = Health(stale_seconds=settings.stale_seconds, stuck_seconds=self._queue.stuck_seconds)
+        self._client = Client(connection.configuration, self._metrics.api_request)
+        self._recorder = EventRecorder(self._client, EVENTS, "towpath-operator")
+        self._applier = Applier(self._client, self._store, self._recorder)
+        self._sweeper = Sweeper(
+            self._client,
+            self._store,
+            (*BY_KOPF, *BY_REFLECTOR),
+            self._namespaces,
+            every=settings.sweep_seconds,
+            missed=self._health.missed,
+        )
+        self._listed = asyncio.Event()
+        self._kopf_ready = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._stop_kopf = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then end in order.
+
+        Raises:
+            ExceptionGroup: a task failed, and with it the operator.
+            ConfigurationError: the HTTP port is taken.
+        """
+        self._catch_signals()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            front = await stack.enter_async_context(contextlib.AsyncExitStack())
+            port = await front.enter_async_context(
+                endpoints.serve(self._settings.listen_port, self._metrics.registry, self._health)
+            )
+            log.info("Listening on port %d.", port)
+            async with asyncio.TaskGroup() as tasks:
+                await self._live(tasks, front)
+
+    async def _live(self, tasks: asyncio.TaskGroup, front: contextlib.AsyncExitStack) -> None:
+        # kopf, when it ends, waits some seconds for every task that began after it did, and cancels it: all of ours
+        # begin before it, and those of the HTTP server end before it.
+        reflectors = [self._reflector(resource, space) for resource in BY_REFLECTOR for space in self._namespaces]
+        background = [
+            tasks.create_task(forever)
+            for forever in (
+                *(reflector.run() for reflector in reflectors),
+                self._health.feel_the_loop(),
+                self._connection.keep_fresh(),
+                self._recorder.run(),
+                self._sweep(),
+                self._take_signals_back(),
+            )
+        ]
+        workers = [tasks.create_task(self._worker()) for _ in range(self._settings.workers)]
+        starting = tasks.create_task(self._start(reflectors))
+        kopf = tasks.create_task(self._watch_with_kopf())
+        await self._stop.wait()
+        log.info("Stopping.")
+        self._health.stopping()
+        self._queue.stop()
+        starting.cancel()
+        self._listed.set()
+        _, unfinished = await asyncio.wait(workers, timeout=self._settings.drain_seconds)
+        await front.aclose()
+        self._stop_kopf.set()
+        await asyncio.wait([kopf])
+        for task in (*unfinished, *background):
+            task.cancel()
+
+    async def _start(self, reflectors: Sequence[Reflector]) -> None:
+        """List everything there is, then let the work begin."""
+        for resource in BY_KOPF:
+            for namespace in self._namespaces:
+                await self._list(resource, namespace)
+        for reflector in reflectors:
+            await reflector.synced.wait()
+        self._metrics.start_counting()
+        self._health.ready()
+        self._listed.set()
+        log.info(
+            "Everything is listed: %s.", ", ".join(f"{self._store.count(plural)} {plural}" for plural in BY_PLURAL)
+        )
+
+    async def _list(self, resource: Resource, namespace: str | None) -> None:
+        backoff, failures = Backoff(base=0.5, cap=15.0), 0
+        while True:
+            try:
+                await fill(self._client, self._store, resource, namespace)
+                return
+            except ClusterError as error:
+                failures += 1
+                absent = isinstance(error, ApiError) and error.status == 404
+                hint = " Are the CRDs installed? They are in the chart, and in crds/." if absent else ""
+                log.warning("The %s cannot be listed: %s%s", resource.plural, error, hint)
+                await asyncio.sleep(backoff.delay(failures))
+
+    async def _sweep(self) -> None:
+        await self._listed.wait()
+        await self._sweeper.run()
+
+    async def _watch_with_kopf(self) -> None:
+        await self._listed.wait()
+        if self._stop.is_set():
+            return
+        guard = Guard(
+            self._connection.configuration,
+            {resource.plural for resource in BY_KOPF},
+            observer=self._metrics.api_request,
+            heard=self._heard,
+            listed=lambda _plural: self._sweeper.soon(),
+        )
+        await handlers.run(
+            handlers.registry(self._store, BY_KOPF),
+            self._connection.configuration.host,
+            lambda: self._client.open_session(guard),
+            self._settings.namespaces,
+            ready=self._kopf_ready,
+            stop=self._stop_kopf,
+        )
+        self._stop.set()  # without an error it ends only when told to: by us, or by a signal before we took them back
+
+    async def _take_signals_back(self) -> None:
+        await self._kopf_ready.wait()
+        self._catch_signals()
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+
+    def _reflector(self, resource: Resource, namespace: str | None) -> Reflector:
+        heard = functools.partial(self._heard, resource.plural, namespace)
+        return Reflector(self._client, self._store, resource, namespace, heard=heard)
+
+    def _heard(self, plural: str, namespace: str | None) -> None:
+        self._health.heard(plural, namespace)
+        self._metrics.heard(plural)
+
+    def _changed(self, plural: str, old: Body | None, new: Body | None) -> None:
+        """Mark what a change of the store concerns; the store's listener."""
+        body = new if new is not None else old
+        assert body is not None
+        if new is None:
+            self._queue.forget(key_of(plural, body))
+        elif plural == "flowruns":
+            self._metrics.run_changed(old, new)
+        for key in observe.affected_by(self._view, plural, body, deleted=new is None):
+            self._queue.add(key)
+
+    async def _worker(self) -> None:
+        await self._listed.wait()
+        while (key := await self._queue.get()) is not None:
+            try:
+                await self._reconcile(key)
+            finally:
+                self._queue.done(key)
+            await asyncio.sleep(0)  # thousands of keys without anything to do must not hold up the event loop
+
+    async def _reconcile(self, key: observe.Key) -> None:
+        kind = BY_PLURAL[key.plural].kind
+        about = {"namespace": key.namespace, field_of(kind): key.name}
+        began = time.perf_counter()
+        try:
+            again = await self._look_at(key, about)
+        except StaleError as error:
+            log.debug("%s", error, extra=about)
+            self._queue.failed(key)
+        except ClusterError as error:
+            self._metrics.reconcile_failed(kind)
+            delay = self._queue.failed(key, at_least=getattr(error, "retry_after", None) or 0.0)
+            log.warning("%s; trying again in %.1f s.", error, delay, extra=about)
+        except Exception:
+            self._metrics.reconcile_failed(kind)
+            delay = self._queue.failed(key)
+            log.exception("A bug; trying again in %.1f s.", delay, extra=about)
+        else:
+            self._queue.succeeded(key)
+            self._queue.set_timer(key, again)
+        finally:
+            self._metrics.reconciled(kind, time.perf_counter() - began)
+
+    async def _look_at(self, key: observe.Key, about: Mapping[str, str]) -> float | None:
+        """Observe, decide and apply; give the seconds until the object has to be looked at again."""
+        now = datetime.now(UTC)
+        match key.plural:
+            case "flowruns":
+                run = observe.flowrun(self._view, key.namespace, key.name, self._policy)
+                try:
+                    return await self._apply(flowrun.decide(run, now) if run else Decision())
+                except JobRefusedError as refusal:
+                    assert run is not None
+                    log.warning("%s", refusal, extra=about)
+                    return await self._apply(flowrun.job_refused(run, refusal.status, refusal.message, now))
+            case "flows":
+                found = observe.flow(self._view, key.namespace, key.name, self._policy)
+                return await self._apply(flow.decide(found, now) if found else Decision())
+            case "deployments":
+                named = observe.deployment(self._view, key.namespace, key.name, self._policy)
+                return await self._apply(deployment.decide(named, now) if named else Decision())
+            case _:
+                raise AssertionError(f"nothing is decided about {key.plural}")
+
+    async def _apply(self, decision: Decision) -> float | None:
+        if decision.bug is not None:
+            raise decision.bug
+        await self._applier.apply(decision)
+        return decision.requeue_after
+
+
+def key_of(plural: str, body: Body) -> observe.Key:
+    """Give the key of an object."""
+    return observe.Key(plural, body["metadata"]["namespace"], body["metadata"]["name"])

@@ -1,0 +1,174 @@
+"""Does what was decided: one API call an action, each idempotent or conditional, in order, up to the first that fails.
+
+Whatever the API server answers with goes back into the store, so that the next decision about the object sees it
+without waiting for the watch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from towpath.errors import ClusterError, TowpathError
+from towpath_operator.kinds import BY_PLURAL, JOBS, PODS
+from towpath_operator.reconcile.decision import (
+    Action,
+    ConfirmGone,
+    ConfirmPodsEnded,
+    CreateJob,
+    Decision,
+    DeleteJob,
+    EmitEvent,
+    PatchStatus,
+)
+from towpath_operator.reconcile.reading import mappings, text
+from towpath_operator.runtime.client import ApiError, Client
+from towpath_operator.runtime.store import Store, version_of
+
+#: Answers to the creation of a Job that are about this Job, and not about the API server or the moment.
+_REFUSALS: Final = frozenset({400, 403, 422})
+_CONFLICTS: Final = frozenset({409, 422})
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+
+class StaleError(TowpathError):
+    """The decision rests on what is no longer so; the store has been told, and the object has to be looked at again."""
+
+
+class JobRefusedError(TowpathError):
+    """The API server does not take the Job as it is.
+
+    Attributes:
+        status: the HTTP status: 400, 403 or 422.
+        message: the API server's words.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"The API server refused the Job with {status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class Recorder(Protocol):
+    """Where Events for people go."""
+
+    def record(self, regarding: Mapping[str, Any], reason: str, message: str, *, warning: bool) -> None:
+        """Take an Event; never fails, never waits."""
+        ...
+
+
+class Applier:
+    """Carries decisions out."""
+
+    def __init__(self, client: Client, store: Store, recorder: Recorder) -> None:
+        self._client = client
+        self._store = store
+        self._recorder = recorder
+
+    async def apply(self, decision: Decision) -> None:
+        """Do the actions of a decision in order.
+
+        Raises:
+            StaleError: an action found the object changed.
+            JobRefusedError: a Job was refused.
+            ClusterError: an action failed otherwise.
+        """
+        for action in decision.actions:
+            await self._do(action)
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case CreateJob():
+                await self._create_job(action)
+            case DeleteJob():
+                await self._delete_job(action)
+            case PatchStatus():
+                await self._patch_status(action)
+            case EmitEvent():
+                self._recorder.record(action.regarding, action.reason, action.message, warning=action.warning)
+            case ConfirmGone():
+                await self._confirm_gone(action)
+            case ConfirmPodsEnded():
+                await self._confirm_pods_ended(action)
+
+    async def _create_job(self, action: CreateJob) -> None:
+        name = action.manifest["metadata"]["name"]
+        try:
+            job = await self._client.create(JOBS, action.namespace, action.manifest)
+        except ApiError as error:
+            if error.status in _REFUSALS:
+                raise JobRefusedError(error.status, error.message) from error
+            if error.status != 409:
+                raise
+            job = await self._existing_job(action, name)
+        self._store.put("jobs", job)
+
+    async def _existing_job(self, action: CreateJob, name: str) -> dict[str, Any]:
+        try:
+            job = await self._client.get(JOBS, action.namespace, name)
+        except ApiError as error:
+            if error.status == 404:
+                raise StaleError(f"The Job {name!r} was there and is not: it has just been deleted.") from error
+            raise
+        if any(text(owner, "uid") == action.owner_uid for owner in mappings(job, "metadata", "ownerReferences")):
+            return job
+        raise ClusterError(
+            f"A Job named {name!r} exists in namespace {action.namespace!r} and belongs to somebody else:"
+            " delete it, so that the run can have its own."
+        )
+
+    async def _delete_job(self, action: DeleteJob) -> None:
+        try:
+            await self._client.delete(JOBS, action.namespace, action.name, uid=action.uid)
+        except ApiError as error:
+            if error.status not in (404, 409):  # gone, or another one by that name: ours is gone
+                raise
+
+    async def _patch_status(self, action: PatchStatus) -> None:
+        resource = BY_PLURAL[action.plural]
+        seen = {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version}
+        try:
+            body = await self._client.patch_status(resource, action.namespace, action.name, (seen, *action.patch))
+        except ApiError as error:
+            if error.status == 404:
+                self._forget(action.plural, action.namespace, action.name, action.resource_version)
+                raise StaleError(f"{action.plural}/{action.name} is gone.") from error
+            if error.status not in _CONFLICTS:
+                raise
+            found = await self._read(action.plural, action.namespace, action.name)
+            if found and version_of(found) == int(action.resource_version):
+                raise  # nobody came between: the patch itself is wrong
+            raise StaleError(f"{action.plural}/{action.name} changed meanwhile.") from error
+        self._store.put(action.plural, body)
+
+    async def _confirm_gone(self, action: ConfirmGone) -> None:
+        body = await self._read(action.plural, action.namespace, action.name)
+        if body and action.uid in (None, text(body, "metadata", "uid")):
+            raise StaleError(f"{action.plural}/{action.name} is not gone.")
+
+    async def _confirm_pods_ended(self, action: ConfirmPodsEnded) -> None:
+        pods = dataclasses.replace(PODS, label_selector=f"batch.kubernetes.io/job-name={action.job_name}")
+        live = False
+        async for items, _ in self._client.pages(pods, action.namespace):
+            for pod in items:
+                self._store.put("pods", pod)
+                live = live or text(pod, "status", "phase") not in _ENDED
+        if live:
+            raise StaleError(f"The Job {action.job_name!r} has a live pod.")
+
+    async def _read(self, plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Read an object, and tell the store."""
+        try:
+            body = await self._client.get(BY_PLURAL[plural], namespace, name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+        self._store.put(plural, body)
+        return body
+
+    def _forget(self, plural: str, namespace: str, name: str, resource_version: str) -> None:
+        known = self._store.get(plural, namespace, name)
+        if known and version_of(known) == int(resource_version):
+            self._store.drop(plural, namespace, name, text(known, "metadata", "uid"))

@@ -1,0 +1,22 @@
+"""The kinds that the operator deals with, as its runtime has to know them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from towpath import names
+from towpath_operator.runtime.resources import Resource
+
+FLOWS: Final = Resource(names.GROUP, names.VERSION, "flows", "Flow")
+DEPLOYMENTS: Final = Resource(names.GROUP, names.VERSION, "deployments", "Deployment")
+FLOWRUNS: Final = Resource(names.GROUP, names.VERSION, "flowruns", "FlowRun")
+_OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+JOBS: Final = Resource("batch", "v1", "jobs", "Job", _OURS)
+PODS: Final = Resource("", "v1", "pods", "Pod", _OURS)
+EVENTS: Final = Resource("", "v1", "events", "Event")
+
+#: Kinds that kopf watches: our own, of which there are few changes.
+BY_KOPF: Final = (FLOWS, DEPLOYMENTS, FLOWRUNS)
+#: Kinds that reflectors watch: many objects, many changes, and only those with our label.
+BY_REFLECTOR: Final = (JOBS, PODS)
+BY_PLURAL: Final = {resource.plural: resource for resource in (*BY_KOPF, *BY_REFLECTOR)}
