@@ -1,4 +1,4 @@
-"""Words round an argument of a task or flow that say how to treat it: `unmapped`, `allow_failure`, `quote`, `opaque`."""
+"""Words round an argument of a task or flow that say how to treat it."""
 
 # ruff: noqa: N801 they read like functions where they stand
 from __future__ import annotations
@@ -41,11 +41,5 @@ class allow_failure(Annotation):
 
 class quote(Annotation):
     """Pass the value as it is: nothing in it is looked for or resolved, which also spares a walk through large data."""
-
-    __slots__ = ()
-
-
-class opaque(Annotation):
-    """Resolve a future, but do not look for further ones within its value."""
 
     __slots__ = ()

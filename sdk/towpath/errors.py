@@ -4,6 +4,7 @@
     ├── ParameterError            parameters do not fit the flow's signature; lists each field, its value and why
     ├── ConfigurationError        a setting, decorator argument or environment variable that cannot work
     │   └── EntrypointError       "pkg.mod:fn" or "path/file.py:fn" that cannot be loaded, or a flow no pod could load
+    ├── MissingContext            the current run was asked for where there is none
     ├── MissingResult             the value of a run was not kept
     ├── ResultTooLarge            a result that fits neither the run's status nor any configured storage
     ├── UpstreamNotReady          an argument or `wait_for` comes from a run that did not complete
@@ -42,6 +43,10 @@ class ConfigurationError(TowpathError, ValueError):
 
 class EntrypointError(ConfigurationError):
     """A flow cannot be loaded from its entrypoint, or has none that another process could load."""
+
+
+class MissingContext(TowpathError, RuntimeError):
+    """The current run was asked for where there is none."""
 
 
 class MissingResult(TowpathError):

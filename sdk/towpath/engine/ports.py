@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from towpath.flows import Flow
     from towpath.futures import Future
-    from towpath.runs import FlowRun
 
+    from towpath.runs import FlowRun
     from towpath.states import State
 
 

@@ -1,0 +1,77 @@
+"""Where the current code stands: in which flow run and task run, under which tags. Carried by context variables.
+
+    with tags("nightly"):
+        load.submit(path)              # the run, and all that it calls, is tagged
+    get_run_context().flow_run.name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from towpath.errors import MissingContext
+
+if TYPE_CHECKING:
+    from towpath.engine.scope import Scope
+    from towpath.flows import Flow
+    from towpath.runs import FlowRun, TaskRun
+    from towpath.tasks import Task
+
+
+class RunContext:
+    """The innermost run that the current code belongs to, and the flow run round it."""
+
+    __slots__ = ("flow", "flow_run", "log_prints", "scope", "task", "task_run")
+
+    def __init__(
+        self,
+        flow: Flow[..., Any] | None,
+        flow_run: FlowRun | None,
+        task: Task[..., Any] | None,
+        task_run: TaskRun | None,
+        scope: Scope | None,
+        log_prints: bool,
+    ) -> None:
+        self.flow = flow
+        self.flow_run = flow_run
+        self.task = task
+        self.task_run = task_run
+        self.scope = scope
+        self.log_prints = log_prints
+
+
+_current: Final[ContextVar[RunContext | None]] = ContextVar("towpath_run", default=None)
+_tags: Final[ContextVar[frozenset[str]]] = ContextVar("towpath_tags", default=frozenset())
+
+current: Final = _current.get
+enter: Final = _current.set
+leave: Final = _current.reset
+current_tags: Final = _tags.get
+
+
+def get_run_context() -> RunContext:
+    """Give the run that the current code belongs to.
+
+    Raises:
+        MissingContext: it belongs to none.
+    """
+    context = current()
+    if context is None:
+        raise MissingContext("There is no current run here. Call this within a flow or task.")
+    return context
+
+
+@contextmanager
+def tags(*names: str) -> Iterator[frozenset[str]]:
+    """Tag all runs that are called within the block, in addition to tags already in force."""
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"A tag is a non-empty text; got {name!r}.")
+    token = _tags.set(_tags.get() | frozenset(names))
+    try:
+        yield _tags.get()
+    finally:
+        _tags.reset(token)

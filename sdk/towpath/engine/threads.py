@@ -1,0 +1,191 @@
+"""Threads that all runs share, and how to wait in one of them without holding anybody up.
+
+`concurrent.futures` has two habits that a task runner cannot live with: a piece of work that waits for another one in
+the same bounded pool keeps its place there, which ends in a deadlock; and every pool starts threads of its own. Here
+threads are shared and kept for a while, a `Lane` counts how much work of one runner goes on at a time, and `block`
+gives the place of a waiting piece to somebody else until the wait is over.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from towpath.engine.interrupts import Stretch
+
+Work: TypeAlias = Callable[[], None]
+"""Something to do in a thread; it deals with its own exceptions."""
+
+IDLE_SECONDS: Final = 10.0
+
+
+class Here(threading.local):
+    """What the current thread is busy with."""
+
+    lane: Lane | None = None
+    """Whose place the current work holds."""
+    stretch: Stretch | None = None
+    """How the current work may be ended from outside; None where signals do that, or nobody may."""
+
+
+here: Final = Here()
+
+
+class Threads:
+    """Daemon threads, started when there is work for them and kept for a few idle seconds.
+
+    Whoever takes a piece of work wakes a colleague if there is more; so a burst of short pieces is worked off by a few
+    threads, while pieces that block get a thread each.
+    """
+
+    def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._idle_seconds = idle_seconds
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a forked process has to: the threads live on in the parent only."""
+        self._lock = threading.Lock()
+        self._work: deque[Work] = deque()
+        self._idle: list[threading.Lock] = []
+        self._waking = False  # somebody was woken or started and has not looked for work yet
+
+    def start(self, work: Work) -> None:
+        """Have a piece of work done, soon, by some thread."""
+        with self._lock:
+            self._work.append(work)
+            wake = self._call()
+        if wake:
+            wake()
+
+    def _call(self) -> Callable[[], None] | None:
+        """Choose how to get a thread to look for work, with the lock held; None if one is on its way."""
+        if self._waking:
+            return None
+        self._waking = True
+        return self._idle.pop().release if self._idle else self._hire
+
+    def _hire(self) -> None:
+        try:
+            threading.Thread(target=self._serve, name="towpath", daemon=True).start()
+        except RuntimeError:  # the system gives no more threads: those that there are will come to the work
+            with self._lock:
+                self._waking = False
+
+    def _serve(self) -> None:
+        bell = threading.Lock()
+        bell.acquire()
+        called = True
+        while True:
+            work: Work | None = None
+            wake = None
+            with self._lock:
+                if called:
+                    self._waking = called = False
+                if self._work:
+                    work = self._work.popleft()
+                    wake = self._call() if self._work else None
+                else:
+                    self._idle.append(bell)
+            if wake:
+                wake()
+            if work is not None:
+                work()
+                continue
+            if not bell.acquire(timeout=self._idle_seconds):
+                with self._lock:
+                    if bell in self._idle:
+                        self._idle.remove(bell)
+                        return
+                bell.acquire()  # called in the very last moment
+            called = True
+
+
+THREADS: Final = Threads()
+os.register_at_fork(after_in_child=THREADS.forget)
+
+
+class Lane:
+    """At most so many pieces of work at a time; a piece that waits for a run does not count while it waits."""
+
+    def __init__(self, width: int | None) -> None:
+        self._free = width
+        self._lock = threading.Lock()
+        self._work: deque[Work] = deque()
+        self._returning: deque[threading.Lock] = deque()
+
+    def start(self, work: Work) -> None:
+        """Have a piece of work done when there is room for it."""
+        if self._free is None:
+            THREADS.start(work)
+            return
+        with self._lock:
+            if self._free == 0:
+                self._work.append(work)
+                return
+            self._free -= 1
+        THREADS.start(lambda: self._do(work))
+
+    def leave(self) -> None:
+        """Give a place up: to somebody who returns from a wait, else to the next piece of work."""
+        assert self._free is not None
+        with self._lock:
+            returning = self._returning.popleft() if self._returning else None
+            work = self._work.popleft() if self._work and returning is None else None
+            if returning is None and work is None:
+                self._free += 1
+        if returning is not None:
+            returning.release()
+        elif work is not None:
+            THREADS.start(lambda: self._do(work))
+
+    def rejoin(self) -> None:
+        """Take a place again after a wait; those who return come before new work."""
+        assert self._free is not None
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._returning.append(turn)
+        turn.acquire()
+
+    def _do(self, work: Work) -> None:
+        here.lane = self
+        try:
+            work()
+        finally:
+            here.lane = None
+            self.leave()
+
+
+def block(lock: threading.Lock, seconds: float | None = None, *, keep_place: bool = False) -> bool:
+    """Acquire a lock that another thread will release, such that an interrupt ends the wait.
+
+    Args:
+        lock: held now; whoever brings what is waited for releases it.
+        seconds: how long to wait at most; None: for ever.
+        keep_place: the wait is for work done on this work's own behalf, so its place stays taken.
+
+    Returns:
+        Whether the lock was acquired.
+    """
+    lane = None if keep_place else here.lane
+    stretch = here.stretch
+    timeout = -1 if seconds is None else min(max(seconds, 0.0), threading.TIMEOUT_MAX)
+    if lane is not None:
+        lane.leave()
+    try:
+        if stretch is None:
+            return lock.acquire(timeout=timeout)
+        stretch.waker = lock  # first this, then the look at `fired`: whoever interrupts does it the other way round
+        return not stretch.fired and lock.acquire(timeout=timeout) and not stretch.fired
+    finally:
+        if stretch is not None:
+            stretch.waker = None
+        if lane is not None:
+            lane.rejoin()
