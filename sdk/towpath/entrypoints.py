@@ -74,8 +74,8 @@ def entrypoint_of(flow: Flow[Any, Any]) -> str:
         found = getattr(found, part, None)
     if getattr(found, "fn", None) is not function:
         raise EntrypointError(
-            f"Flow {flow.name!r} cannot run in a pod of its own: {module_name}:{qualname} is another object, so no other"
-            f" process could find it. {_CURE}"
+            f"Flow {flow.name!r} cannot run in a pod of its own: {module_name}:{qualname} is another object, so no"
+            f" other process could find it. {_CURE}"
         )
     return f"{_files.get(module_name, module_name)}:{qualname}"
 
@@ -86,8 +86,8 @@ def _load_module(entrypoint: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise EntrypointError(
-                f"The entrypoint {entrypoint!r} cannot be loaded: there is no module {error.name!r}. Is it in the image, and"
-                f" in its working directory ({str(Path.cwd())!r}) or installed?"
+                f"The entrypoint {entrypoint!r} cannot be loaded: there is no module {error.name!r}. Is it in the image,"
+                f" and in its working directory ({str(Path.cwd())!r}) or installed?"
             ) from error
         raise _broken(entrypoint, error) from error
     except (Exception, SystemExit) as error:
@@ -98,8 +98,8 @@ def _load_file(entrypoint: str, path: str) -> ModuleType:
     file = Path(path).resolve()
     if not file.is_file():
         raise EntrypointError(
-            f"The entrypoint {entrypoint!r} cannot be loaded: there is no file {path!r} in {str(Path.cwd())!r}. Is it in the"
-            " image, and is the path relative to the image's working directory?"
+            f"The entrypoint {entrypoint!r} cannot be loaded: there is no file {path!r} in {str(Path.cwd())!r}. Is it in"
+            " the image, and is the path relative to the image's working directory?"
         )
     loaded = next((m for m in list(sys.modules.values()) if _is_file(getattr(m, "__spec__", None), file)), None)
     try:
@@ -121,7 +121,7 @@ def _import_file(file: Path) -> ModuleType:
     if _is_file(spec, file):
         return importlib.import_module(name)
     # Another module has the name, or no import can spell it.
-    spec = spec_from_file_location(f"{file.stem.replace('.', '_')}_{digest(file.stem, length=6)}", file)
+    spec = spec_from_file_location(f"{file.stem.replace('.', '_')}_{digest(str(file), length=6)}", file)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

@@ -18,6 +18,7 @@ ENV_PATH: Final = "TOWPATH_TERMINATION_LOG"
 MAX_BYTES: Final = 4096
 VERSION: Final = 1
 _SHORT_MESSAGE: Final = 256
+_IN_WORDS: Final = ("code", "kind", "message", "type")
 
 
 def message(attempt: int, state: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[bytes, bool]:
@@ -33,9 +34,7 @@ def message(attempt: int, state: Mapping[str, Any], fields: Mapping[str, Any]) -
     error = everything.get("error") or {}
     counts = {key: value for key, value in everything.items() if key not in ("result", "error")}
     no_trace = {"error": {key: value for key, value in error.items() if key != "traceback"}} if error else {}
-    in_words = (
-        {"error": {key: error[key] for key in ("code", "kind", "message", "type") if key in error}} if error else {}
-    )
+    in_words = {"error": {key: error[key] for key in _IN_WORDS if key in error}} if error else {}
     whole = _text(told | everything)
     for text in (whole, _text(told | counts | no_trace), _text(told | counts | in_words), _text(told | in_words)):
         if len(text) <= MAX_BYTES:
