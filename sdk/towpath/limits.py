@@ -21,13 +21,14 @@ HISTORY_LENGTH: Final = 20
 CONDITIONS: Final = 2
 STATE_NAME: Final = 63
 #: Of the name in a history entry; the state itself has the whole name.
-HISTORY_NAME: Final = 32
+HISTORY_NAME: Final = 24
 #: Of every one-word reason and code.
-REASON: Final = 32
-#: Of `state.message` and `waitingFor`.
-MESSAGE: Final = 512
+REASON: Final = 24
+#: Of `state.message`; the error has more of it.
+MESSAGE: Final = 320
+WAITING_FOR: Final = 192
 #: Of a FlowRun's condition; the state has more of it.
-CONDITION_MESSAGE: Final = 128
+CONDITION_MESSAGE: Final = 64
 ERROR_MESSAGE: Final = 1024
 ERROR_TYPE: Final = 256
 ERROR_TRACEBACK: Final = 4096
@@ -45,7 +46,7 @@ def stored_length(text: str) -> int:
     return len(encoded) - 2 + sum(extra * text.count(mark) for mark, extra in _ESCAPED_WHEN_STORED.items())
 
 
-def cut(text: str, limit: int = MESSAGE) -> str:
+def cut(text: str, limit: int = ERROR_MESSAGE) -> str:
     """Shorten a text to `limit` stored bytes, keeping its start, and show that something is missing.
 
     A lone surrogate, as in the name of a file that is no UTF-8, becomes `?`: it could not be sent.

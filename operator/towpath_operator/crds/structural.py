@@ -137,8 +137,6 @@ class _Converter:
         if node.get("required"):
             built["required"] = node["required"]
         if node.get("type") == "array":
-            if "items" not in node:
-                raise NotStructuralError(f"{place} is a list of anything; give its items a type.")
             built["items"] = self.convert(node["items"], f"{place}[]")
         others = node.get("additionalProperties", False)
         if others is True:

@@ -25,7 +25,7 @@ Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-ti
 Moment = Annotated[str, Field(max_length=27, json_schema_extra={"format": "date-time"})]
 Seconds = Annotated[int, Field(ge=1, le=31_536_000)]
 Retries = Annotated[int, Field(ge=0, le=100)]
-Generation = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Generation = Annotated[int, Field(ge=0, le=10**12)]
 Tag = Annotated[str, Field(min_length=1, max_length=63)]
 Tags = Annotated[list[Tag], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})]
 

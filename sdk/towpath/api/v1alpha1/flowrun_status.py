@@ -16,9 +16,8 @@ from towpath.names import MAX_INLINE_RESULT_BYTES
 from towpath.states import TERMINAL, StateType
 
 Reason = Annotated[str, Field(min_length=1, max_length=limits.REASON)]
-Message = Annotated[str, Field(max_length=limits.MESSAGE)]
-Attempt = Annotated[int, Field(ge=1, le=10_000)]
-Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Attempt = Annotated[int, Field(ge=1, le=9_999)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
 
 _ENDS: Final = "[" + ", ".join(f"'{end}'" for end in sorted(TERMINAL)) + "]"
 _NEW_ATTEMPT: Final = "self.?attempt.orValue(0) > oldSelf.?attempt.orValue(0)"
@@ -66,7 +65,7 @@ class RunState(Model):
     """Name for people; the type's own unless the flow chose another."""
     reason: Reason | None = None
     """Why, in one word for machines."""
-    message: Message | None = None
+    message: Annotated[str, Field(max_length=limits.MESSAGE)] | None = None
     """Why, in a sentence for people."""
     since: Moment
     """When the run entered the state."""
@@ -83,14 +82,14 @@ class HistoryEntry(Model):
     """Why, in one word."""
     at: Moment
     """When the run entered it."""
-    attempt: Annotated[int, Field(ge=0, le=10_000)] = 0
+    attempt: Annotated[int, Field(ge=0, le=9_999)] = 0
     """Attempt in which it did; 0 before the first."""
 
 
 class RunCondition(Condition):
     """One aspect of a run's state, as Kubernetes writes them."""
 
-    type: Annotated[str, Field(min_length=1, max_length=32)]
+    type: Annotated[str, Field(min_length=1, max_length=24)]
     """Aspect that the condition speaks of: Succeeded."""
     reason: Annotated[str, Field(max_length=limits.REASON)]
     """Why, in one word for machines."""
@@ -109,7 +108,7 @@ class RunResult(Model):
     """URL of the stored value."""
     serializer: Literal["json", "pickle"] = "json"
     """How the value is serialised; a pickle in place is base64 of cloudpickle."""
-    size: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
+    size: Annotated[int, Field(ge=0, le=10**12)] | None = None
     """Bytes of the serialised value."""
 
 
@@ -187,9 +186,9 @@ class FlowRunStatus(Model):
     """What the run returned."""
     error: RunError | None = None
     """Why the run did not complete."""
-    waiting_for: Message | None = None
+    waiting_for: Annotated[str, Field(max_length=limits.WAITING_FOR)] | None = None
     """What the run waits for, if it waits."""
     retry_at: Moment | None = None
     """When the next attempt starts, while the run awaits it."""
-    infra_failures: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    infra_failures: Annotated[int, Field(ge=0, le=9_999)] | None = None
     """Infrastructure failures so far, counted against infraRetries."""

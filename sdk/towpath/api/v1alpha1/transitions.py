@@ -129,7 +129,7 @@ def _history_entry(new_state: Mapping[str, Any], attempt: int) -> dict[str, Any]
 def _fitted(field: str, value: Any) -> Any:
     """Cut what is free text in a field of the status to what the field takes."""
     if field == "waitingFor" and value is not None:
-        return cut(value, limits.MESSAGE)
+        return cut(value, limits.WAITING_FOR)
     if field != "error" or value is None:
         return value
     error = dict(value)
