@@ -6,6 +6,7 @@ so that the operator, which is alive here, has nothing to answer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,6 +129,7 @@ def writers() -> Iterator[Writers]:
             pytest.fail(str(unavailable))
         pytest.skip(str(unavailable))
     install(cluster)
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")  # what an interrupted run left
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     cluster.apply(*chart.render({"runnerNamespaces": [NAMESPACE]}, show_only=["templates/runner.yaml"]).objects)
     made = Writers(Kube(cluster.kubeconfig))
@@ -235,7 +237,7 @@ def test_parent_with_a_made_up_uid(writers: Writers, load: Body) -> None:
         {"name": "load", "uid": "1"},
         {"name": "load", "uid": uid[:7]},
     ):
-        refusal(lambda parent=parent: create_child(pod, parent=parent))
+        refusal(functools.partial(create_child, pod, parent=parent))
 
 
 def test_token_of_no_pod(writers: Writers, load: Body) -> None:

@@ -204,7 +204,6 @@ def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
         ("create", "jobs.batch"),
         ("delete", "jobs.batch"),
         ("create", "events"),
-        ("patch", "events"),
     }
 
 
