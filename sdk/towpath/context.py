@@ -1,8 +1,8 @@
 """Where the current code stands: in which flow run and task run, under which tags. Carried by context variables.
 
-    with tags("nightly"):
-        load.submit(path)              # the run, and all that it calls, is tagged
-    get_run_context().flow_run.name
+with tags("nightly"):
+    load.submit(path)              # the run, and all that it calls, is tagged
+get_run_context().flow_run.name
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ class RunContext:
 
     def __init__(
         self,
+        *,
         flow: Flow[..., Any] | None,
         flow_run: FlowRun | None,
-        task: Task[..., Any] | None,
-        task_run: TaskRun | None,
         scope: Scope | None,
         log_prints: bool,
+        task: Task[..., Any] | None = None,
+        task_run: TaskRun | None = None,
     ) -> None:
         self.flow = flow
         self.flow_run = flow_run

@@ -1,4 +1,4 @@
-"""Futures and states within arguments and results: finding them, however deep, and putting in place what they stand for.
+"""Futures and states within arguments and results: finding them, and putting in place what they stand for.
 
 Lists, tuples, sets, dictionaries, dataclasses and pydantic models are walked through. What has nothing to resolve in it
 is given back as it is, not copied; what has is copied, and the original left alone. The value of a run is not walked
