@@ -323,6 +323,7 @@ class Reason(StrEnum):
     INVALID_SCHEMA = "InvalidSchema"  # the flow's parameter schema is no usable JSON Schema
     INVALID_TEMPLATE = "InvalidTemplate"  # the pod template cannot be used, or the API server refused the Job
     WAITING_FOR_TIME = "WaitingForTime"  # scheduledTime lies ahead
+    JOB_REFUSED = "JobRefused"  # the API server does not allow the Job at present: a quota, or an admission policy
     JOB_CREATED = "JobCreated"  # the attempt's Job exists; its pod has not reported yet
     UNSCHEDULABLE = "Unschedulable"  # no node takes the pod
     IMAGE_PULL_FAILED = "ImagePullFailed"  # the image cannot be pulled

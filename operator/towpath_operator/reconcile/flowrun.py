@@ -1,16 +1,30 @@
-"""Decides what should be done about a FlowRun."""
+"""Decides what should be done about a FlowRun.
+
+The way of a run is in docs/architecture.md. A run that has ended is `after`'s; one whose attempt has a Job is
+`attempt`'s; any other is `start`'s. Whatever the operator was doing when it stopped, what it left behind is one of the
+three, so there is nothing to recover.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from towpath.states import TERMINAL
+from towpath_operator.reconcile import after, attempt, start
 from towpath_operator.reconcile.decision import Decision
+from towpath_operator.reconcile.guard import guarded
 from towpath_operator.reconcile.observed import ObservedFlowRun
+from towpath_operator.reconcile.pods import is_deleting
+from towpath_operator.reconcile.run import Run
+from towpath_operator.reconcile.wish import wish_to_cancel
 
 
 def decide(observed: ObservedFlowRun, now: datetime) -> Decision:
-    """Decide what should be done about a FlowRun; pure, and never raises: see `Decision.bug`."""
-    return Decision()
+    """Decide what should be done about a FlowRun; pure, and never raises: see `Decision.bug`.
+
+    Deciding again on what its actions lead to gives nothing new.
+    """
+    return guarded(lambda: _decide(observed, now))
 
 
 def job_refused(observed: ObservedFlowRun, status_code: int, message: str, now: datetime) -> Decision:
@@ -26,4 +40,16 @@ def job_refused(observed: ObservedFlowRun, status_code: int, message: str, now: 
         message: the API server's words.
         now: the time.
     """
-    return Decision()
+    return guarded(lambda: start.refused(observed, Run.of(observed.run), status_code, message, now))
+
+
+def _decide(observed: ObservedFlowRun, now: datetime) -> Decision:
+    run = Run.of(observed.run)
+    if is_deleting(observed.run):
+        return Decision()  # Job and children are owned by it, and are collected with it
+    if run.state in TERMINAL:
+        return after.decide(observed, run, now)
+    wish = wish_to_cancel(run, observed.parent)
+    if attempt.has_begun(observed, run):
+        return attempt.decide(observed, run, wish, now)
+    return start.decide(observed, run, wish, now)

@@ -93,10 +93,6 @@ def lenient_number(value: Any) -> int | float | None:
     return None
 
 
-def _unusable(why: str) -> str:
-    return f"spec.parameters of the flow is no usable JSON Schema: {why}. Correct it, or leave it out."
-
-
 def _validator(schema: Mapping[str, Any] | None) -> Any:
     """Give a validator for a schema, None for none, or the Problem with it."""
     if schema is None:
@@ -114,14 +110,14 @@ def _unusable(why: str) -> Problem:
 
 def _too_large(flow_name: str, parameters: Mapping[str, Any]) -> Problem | None:
     try:
-        size = len(canonical_json(parameters).encode())
+        size = len(canonical_json(parameters).encode(errors="replace"))
     except RecursionError:
         return Problem(Reason.INVALID_PARAMETERS, f"The parameters of flow {flow_name!r} are nested too deeply.")
     if size <= MAX_PARAMETERS_BYTES:
         return None
     return Problem(
         Reason.INVALID_PARAMETERS,
-        f"The parameters of flow {flow_name!r} take {size} bytes as JSON; at most {MAX_PARAMETERS_BYTES} fit into a run."
+        f"The parameters of flow {flow_name!r} take {size} bytes as JSON; {MAX_PARAMETERS_BYTES} fit into a run."
         " Pass a reference, such as a path or URL, instead of the data.",
     )
 

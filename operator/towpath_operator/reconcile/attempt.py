@@ -1,0 +1,231 @@
+"""Decides about a run whose current attempt has a Job, or had one: how far it is, and whether it is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from towpath import names
+from towpath.api.v1alpha1.transitions import rfc3339
+from towpath.states import Reason, StateType
+from towpath_operator.reconcile import ends, start
+from towpath_operator.reconcile.closing import close, remove_job, stop_job
+from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, Decision
+from towpath_operator.reconcile.observed import Body, ObservedFlowRun
+from towpath_operator.reconcile.pods import (
+    Ended,
+    Lost,
+    NoPod,
+    Running,
+    Stage,
+    Waiting,
+    flow_container,
+    is_finished,
+    killed_at,
+    own_pods,
+    owned_job,
+    stage_of,
+)
+from towpath_operator.reconcile.reading import integer, mappings, moment, text
+from towpath_operator.reconcile.resolve import terms_from_specs
+from towpath_operator.reconcile.run import Run
+from towpath_operator.reconcile.wish import Wish
+from towpath_operator.specs.terms import Terms, terms_on
+
+#: A cancelled run whose process has ended was most likely heard already; its grace is short, for its end is bounded.
+_CANCEL_REPORT_GRACE = 1.0
+#: How much longer than its grace period a pod may take to go before its run counts as cancelled all the same.
+_CANCEL_SLACK = 1.5
+_NOT_RUNNING = frozenset({None, StateType.SCHEDULED, StateType.PENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What is known of the attempt, put together once."""
+
+    observed: ObservedFlowRun
+    run: Run
+    job: Body | None
+    pods: list[Body]
+    stage: Stage
+    terms: Terms
+    wish: Wish | None
+    now: datetime
+
+    @property
+    def pod_name(self) -> str:
+        return text(self.pods[0], "metadata", "name") if self.pods else ""
+
+    @property
+    def cancelling(self) -> bool:
+        return self.run.state is StateType.CANCELLING
+
+
+def has_begun(observed: ObservedFlowRun, run: Run) -> bool:
+    """Tell whether the run's current attempt has, or had, a Job."""
+    if run.has_job or run.state in {StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING}:
+        return True
+    return owned_job(run, observed.job) is not None
+
+
+def decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetime) -> Decision:
+    """Decide about a run that has begun its current attempt."""
+    job = owned_job(run, observed.job)
+    if job is not None and not run.has_job and wish is None:
+        return Decision((_adopted(run, job, now),))
+    pods = own_pods(run, job, observed.pods)
+    terms = terms_on(job) or next((found for pod in pods if (found := terms_on(pod))), None)
+    attempt = _Attempt(
+        observed=observed,
+        run=run,
+        job=job,
+        pods=pods,
+        stage=stage_of(pods, now, observed.policy.stuck_seconds),
+        terms=terms or terms_from_specs(observed, run),
+        wish=wish,
+        now=now,
+    )
+    match attempt.stage:
+        case Ended(pod, finished):
+            return _ended(attempt, pod, finished)
+        case Lost(pod):
+            return _over(attempt, ends.node_lost(pod), stop=True)
+        case NoPod():
+            return _without_pod(attempt)
+        case _:
+            return _live(attempt)
+
+
+def _adopted(run: Run, job: Body, now: datetime) -> Action:
+    """Write down a Job that was made before somebody was interrupted; its pod may have reported already."""
+    if run.state in _NOT_RUNNING:
+        return start.begun(run, text(job, "metadata", "labels", names.LABEL_FLOW), max(run.attempt, 1), now)
+    return run.patch([{"op": "add", "path": "/status/job", "value": run.job_name}])
+
+
+def _ended(attempt: _Attempt, pod: Body, finished: datetime | None) -> Decision:
+    said_so = integer(flow_container(pod), "state", "terminated", "exitCode") == 0 and attempt.terms.reports_itself
+    if said_so and finished is not None:  # the run's own report may still be on its way to the store
+        grace = _CANCEL_REPORT_GRACE if attempt.cancelling else attempt.observed.policy.report_grace_seconds
+        wait = (finished - attempt.now).total_seconds() + grace
+        if 0 < wait <= grace:
+            return Decision(requeue_after=wait)
+    return _over(attempt, ends.of_pod(pod, attempt.job, max(attempt.run.attempt, 1), attempt.terms))
+
+
+def _without_pod(attempt: _Attempt) -> Decision:
+    run, job = attempt.run, attempt.job
+    if job is None:
+        confirm = ConfirmGone("jobs", run.namespace, run.job_name)
+        return _recent(attempt) or _over(attempt, ends.job_deleted(), confirm=confirm)
+    if is_finished(job):
+        return _over(attempt, ends.of_job(job, attempt.terms))
+    if attempt.wish is not None:
+        return _cancel(attempt, attempt.wish)
+    if run.state in _NOT_RUNNING:
+        said = "The Job has no pod yet. If that stays, kubectl describe job says why: a quota, or an admission policy."
+        return _pending(attempt, Waiting(Reason.JOB_CREATED, said))
+    confirm_pods = ConfirmPodsEnded(run.namespace, run.job_name)
+    return _recent(attempt) or _over(attempt, ends.pod_deleted(), confirm=confirm_pods, stop=True)
+
+
+def _live(attempt: _Attempt) -> Decision:
+    """Decide about an attempt whose pod waits or runs."""
+    run, stage = attempt.run, attempt.stage
+    if attempt.wish is not None:
+        return _cancel(attempt, attempt.wish)
+    if run.state in _NOT_RUNNING:
+        if isinstance(stage, Waiting):
+            return _pending(attempt, stage)
+        if isinstance(stage, Running) and not attempt.terms.reports_itself:
+            return Decision((_runs(attempt, stage),))
+    return _over_time(attempt) or _going(attempt)
+
+
+def _runs(attempt: _Attempt, stage: Running) -> Action:
+    """Say for a plain container that it runs."""
+    fields = {"pod": stage.pod, "startTime": rfc3339(stage.started or attempt.now), "waitingFor": None}
+    return attempt.run.becomes(StateType.RUNNING, attempt.now, message="The container runs.", fields=fields)
+
+
+def _over_time(attempt: _Attempt) -> Decision | None:
+    """End a run that has run for longer than its timeout; one that reports itself is given time to say so first."""
+    limit, began = attempt.terms.timeout_seconds, moment(attempt.run.status, "startTime")
+    if limit is None or began is None or attempt.run.state in _NOT_RUNNING:
+        return None
+    slack = attempt.observed.policy.timeout_slack_seconds if attempt.terms.reports_itself else 0
+    left = (began - attempt.now).total_seconds() + limit + slack
+    if left > 0:
+        return Decision(requeue_after=left)
+    return _over(attempt, ends.timed_out(attempt.terms), stop=True)
+
+
+def _going(attempt: _Attempt) -> Decision:
+    """Look again when a pod that is being deleted should be gone."""
+    due = killed_at(attempt.pods[0])
+    if due is None:
+        return Decision()
+    left = (due - attempt.now).total_seconds() + attempt.observed.policy.stuck_seconds
+    return Decision(requeue_after=max(left, 0.1))
+
+
+def _pending(attempt: _Attempt, waiting: Waiting) -> Decision:
+    """Show why the pod does not start, and give up when it has not in time."""
+    run, terms = attempt.run, attempt.terms
+    since = moment(attempt.job, "metadata", "creationTimestamp") or run.since or attempt.now
+    left = (since - attempt.now).total_seconds() + terms.pending_timeout_seconds
+    if waiting.hopeless or left <= 0:
+        waited = f"The pod did not start within pendingTimeoutSeconds, {terms.pending_timeout_seconds}."
+        said = "The pod can never start." if waiting.hopeless else waited
+        return _over(attempt, ends.never_started(waiting.reason, waiting.message, said), stop=True)
+    notes = [
+        entry
+        for entry in mappings(run.status, "history")
+        if entry.get("type") == StateType.PENDING and entry.get("attempt") == run.attempt
+    ]
+    if waiting.reason == run.reason or len(notes) > attempt.observed.policy.pending_notes:
+        return Decision(requeue_after=left)
+    fields = {"pod": attempt.pod_name} if attempt.pod_name else {}
+    note = run.becomes(StateType.PENDING, attempt.now, reason=waiting.reason, message=waiting.message, fields=fields)
+    return Decision((note,), left)
+
+
+def _cancel(attempt: _Attempt, wish: Wish) -> Decision:
+    """Tell the process to stop, and wait for it no longer than it was promised."""
+    run, bound = attempt.run, attempt.terms.grace_seconds + _CANCEL_SLACK
+    if not attempt.cancelling:
+        cancelling = run.becomes(StateType.CANCELLING, attempt.now, reason=wish.reason, message=wish.message)
+        return Decision((*wish.confirm, cancelling, *remove_job(run, attempt.job)), bound)
+    left = ((run.since or attempt.now) - attempt.now).total_seconds() + bound
+    if left <= 0:
+        return _over(attempt, ends.pod_deleted())
+    return Decision(remove_job(run, attempt.job), left)
+
+
+def _recent(attempt: _Attempt) -> Decision | None:
+    """Wait a moment after a change of state before believing that something is missing: the store may lag behind."""
+    if attempt.wish is not None or attempt.run.since is None:
+        return None
+    grace = attempt.observed.policy.report_grace_seconds
+    left = (attempt.run.since - attempt.now).total_seconds() + grace
+    return Decision(requeue_after=left) if 0 < left <= grace else None
+
+
+def _over(
+    attempt: _Attempt, end: ends.End, *, confirm: ConfirmGone | ConfirmPodsEnded | None = None, stop: bool = False
+) -> Decision:
+    """Close the attempt; see to its Job where that will not end by itself, or must not stay."""
+    run, wish = attempt.run, attempt.wish
+    actions = close(
+        run,
+        end,
+        attempt.now,
+        policy=attempt.observed.policy,
+        infra_retries=attempt.terms.infra_retries,
+        wish=wish,
+        pod=attempt.pod_name,
+    )
+    first = (confirm,) if confirm is not None and wish is None else ()
+    if wish is not None:
+        return Decision((*first, *actions, *remove_job(run, attempt.job)))
+    return Decision((*first, *actions, *(stop_job(run, attempt.job) if stop else ())))

@@ -1,0 +1,103 @@
+"""How an attempt is brought to its end: the run's end, or the step to the next attempt, and what happens to the Job."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from towpath.api.v1alpha1.transitions import rfc3339
+from towpath.states import Reason, StateType
+from towpath_operator.reconcile.decision import Action, DeleteJob
+from towpath_operator.reconcile.ends import End
+from towpath_operator.reconcile.observed import Body
+from towpath_operator.reconcile.pods import is_deleting, is_finished, owned_job
+from towpath_operator.reconcile.policy import Policy
+from towpath_operator.reconcile.reading import integer, text
+from towpath_operator.reconcile.run import Run
+from towpath_operator.reconcile.wish import Wish
+
+#: What an attempt counts, beside what `transition` itself takes away with it.
+_COUNTS = ("tasks", "children", "waitingFor")
+
+
+def close(
+    run: Run, end: End, now: datetime, *, policy: Policy, infra_retries: int, wish: Wish | None, pod: str = ""
+) -> tuple[Action, ...]:
+    """Build the actions that follow the end of an attempt.
+
+    Args:
+        run: the run.
+        end: how the attempt ended.
+        now: the time.
+        policy: for the back-off.
+        infra_retries: how many new attempts the run may have.
+        wish: if the run was to be cancelled, an end that the cancel may have caused is the cancel's.
+        pod: name of the attempt's pod, if known.
+    """
+    if wish is not None and (end.stopped_from_outside or end.type is StateType.CRASHED):
+        return (*wish.confirm, _cancelled(run, wish, now, pod))
+    failures = integer(run.status, "infraFailures") or 0
+    if wish is None and end.may_retry and failures < infra_retries:
+        return _next_attempt(run, end, now, policy=policy, failures=failures, infra_retries=infra_retries)
+    return end_run(run, end, now, pod=pod)
+
+
+def end_run(run: Run, end: End, now: datetime, *, flow: str = "", pod: str = "") -> tuple[Action, ...]:
+    """Build the actions that end a run for good."""
+    known = {key: name for key, name in (("flow", flow), ("pod", pod)) if name}
+    ended = run.becomes(
+        end.type,
+        now,
+        reason=end.reason,
+        message=end.message,
+        name=end.name,
+        fields={"waitingFor": None, "retryAt": None} | known | dict(end.fields) | {"error": end.error()},
+    )
+    if end.kind is None:
+        return (ended,)
+    return ended, run.event(end.reason, end.message)
+
+
+def stop_job(run: Run, job: Body | None) -> tuple[DeleteJob, ...]:
+    """Build the action that ends a Job and its pods, if it is the run's and not over already."""
+    mine = owned_job(run, job)
+    return () if mine is None or is_finished(mine) else remove_job(run, mine)
+
+
+def remove_job(run: Run, job: Body | None) -> tuple[DeleteJob, ...]:
+    """Build the action that removes a Job, finished or not, if it is the run's and not on its way out."""
+    mine = owned_job(run, job)
+    if mine is None or is_deleting(mine):
+        return ()
+    return (DeleteJob(run.namespace, text(mine, "metadata", "name"), text(mine, "metadata", "uid")),)
+
+
+def _next_attempt(
+    run: Run, end: End, now: datetime, *, policy: Policy, failures: int, infra_retries: int
+) -> tuple[Action, ...]:
+    delay = min(policy.retry_base_seconds * 2.0 ** min(failures, 30), policy.retry_cap_seconds)
+    retry_at = rfc3339(now + timedelta(seconds=delay))
+    message = (
+        f"Attempt {run.attempt + 1} follows at {retry_at} (infrastructure retry {failures + 1} of {infra_retries})."
+        f" Attempt {run.attempt} ended as {end.reason}: {end.message}"
+    )
+    bumped = run.becomes(
+        StateType.SCHEDULED,
+        now,
+        name="AwaitingRetry",
+        reason=Reason.AWAITING_RETRY,
+        message=message,
+        attempt=run.attempt + 1,
+        fields=dict.fromkeys(_COUNTS) | {"retryAt": retry_at, "infraFailures": failures + 1},
+    )
+    return bumped, run.event(end.reason, message)
+
+
+def _cancelled(run: Run, wish: Wish, now: datetime, pod: str) -> Action:
+    known = {"pod": pod} if pod else {}
+    return run.becomes(
+        StateType.CANCELLED,
+        now,
+        reason=wish.reason,
+        message=wish.message,
+        fields={"waitingFor": None, "retryAt": None, "error": None} | known,
+    )

@@ -1,0 +1,167 @@
+"""How far the pod of an attempt has come, as pod and Job tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+from towpath import names
+from towpath.states import Reason
+from towpath_operator.reconcile.observed import Body
+from towpath_operator.reconcile.reading import condition, mapping, mappings, moment, text
+from towpath_operator.reconcile.run import Run
+
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+_STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+_IMAGE: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
+)
+#: The image's name itself is wrong: no waiting will help.
+_BAD_IMAGE_NAME: Final = "InvalidImageName"
+
+
+@dataclass(frozen=True, slots=True)
+class NoPod:
+    """The Job has no pod, or none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The pod has not started to run the flow."""
+
+    reason: Reason
+    message: str
+    hopeless: bool = False
+    """True if it never will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The flow's container runs."""
+
+    pod: str
+    started: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The flow's container has ended, or the pod has."""
+
+    pod: Body
+    finished: datetime | None
+    """When the container ended; None if nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The pod should be gone, or cannot be asked any more, and may be running all the same."""
+
+    pod: Body
+
+
+Stage: TypeAlias = NoPod | Waiting | Running | Ended | Lost
+
+
+def own_pods(run: Run, job: Body | None, pods: Sequence[Body]) -> list[Body]:
+    """Give the pods that really are the attempt's, newest first: anybody can put a label on a pod."""
+    return sorted((pod for pod in pods if _belongs(run, job, pod)), key=_age, reverse=True)
+
+
+def owned_job(run: Run, job: Body | None) -> Body | None:
+    """Give the Job if it is the run's own, and not one that merely has its name."""
+    owners = mappings(job, "metadata", "ownerReferences")
+    return job if any(text(owner, "uid") == run.uid for owner in owners) else None
+
+
+def is_live(pod: Body) -> bool:
+    """Tell whether a pod may still be running something."""
+    return text(pod, "status", "phase") not in _FINISHED
+
+
+def is_finished(job: Body) -> bool:
+    """Tell whether a Job is over, so that it will make no further pod."""
+    return condition(job, "Complete") is not None or condition(job, "Failed") is not None
+
+
+def is_deleting(body: Body) -> bool:
+    """Tell whether an object is on its way out."""
+    return bool(text(body, "metadata", "deletionTimestamp"))
+
+
+def stage_of(pods: Sequence[Body], now: datetime, stuck_seconds: float) -> Stage:
+    """Tell how far an attempt has come by its pods, newest first.
+
+    Args:
+        pods: as `own_pods` gives them.
+        now: the time.
+        stuck_seconds: how long after it should have been killed a pod counts as lost.
+    """
+    if not pods:
+        return NoPod()
+    pod = pods[0]
+    status = flow_container(pod)
+    terminated = mapping(status, "state", "terminated")
+    if terminated or not is_live(pod):
+        return Ended(pod, moment(terminated, "finishedAt"))
+    if _is_lost(pod, now, stuck_seconds):
+        return Lost(pod)
+    running = mapping(status, "state", "running")
+    if running:
+        return Running(text(pod, "metadata", "name"), moment(running, "startedAt"))
+    return _waiting(pod)
+
+
+def flow_container(pod: Body) -> Mapping[str, Any]:
+    """Give the status of the container that runs the flow; empty if it has none."""
+    statuses = mappings(pod, "status", "containerStatuses")
+    return next((status for status in statuses if status.get("name") == names.CONTAINER), {})
+
+
+def killed_at(pod: Body) -> datetime | None:
+    """Tell when a pod that is being deleted is to be gone at the latest; None if it is not being deleted."""
+    return moment(pod, "metadata", "deletionTimestamp")
+
+
+def _waiting(pod: Body) -> Waiting:
+    for found in mappings(pod, "status", "conditions"):
+        if found.get("type") == "PodScheduled" and found.get("status") == "False":
+            said = text(found, "message") or "the scheduler does not say why"
+            return Waiting(Reason.UNSCHEDULABLE, f"No node takes the pod: {said}")
+    statuses = [*mappings(pod, "status", "initContainerStatuses"), *mappings(pod, "status", "containerStatuses")]
+    for status in statuses:
+        waiting = mapping(status, "state", "waiting")
+        word, said = text(waiting, "reason"), text(waiting, "message")
+        if word == _BAD_IMAGE_NAME or word in _IMAGE:
+            image = text(status, "image")
+            return Waiting(
+                Reason.IMAGE_PULL_FAILED,
+                f"The image {image!r} cannot be pulled ({word}). Check its name, that the registry has it, and"
+                f" imagePullSecrets. {said}".rstrip(),
+                hopeless=word == _BAD_IMAGE_NAME,
+            )
+        if word not in _STARTING:
+            return Waiting(
+                Reason.CONTAINER_CONFIG_ERROR,
+                f"The container {text(status, 'name')!r} cannot start ({word}): {said or 'see kubectl describe pod'}",
+            )
+    return Waiting(Reason.JOB_CREATED, "The pod is starting.")
+
+
+def _is_lost(pod: Body, now: datetime, stuck_seconds: float) -> bool:
+    if text(pod, "status", "phase") == "Unknown" or text(pod, "status", "reason") == "NodeLost":
+        return True
+    due = killed_at(pod)
+    return due is not None and now >= due + timedelta(seconds=stuck_seconds)
+
+
+def _belongs(run: Run, job: Body | None, pod: Body) -> bool:
+    if text(pod, "metadata", "labels", names.LABEL_RUN_UID) != run.uid:
+        return False
+    uid = text(job, "metadata", "uid")
+    return not uid or any(text(owner, "uid") == uid for owner in mappings(pod, "metadata", "ownerReferences"))
+
+
+def _age(pod: Body) -> tuple[str, str]:
+    return text(pod, "metadata", "creationTimestamp"), text(pod, "metadata", "name")
