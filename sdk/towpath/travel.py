@@ -1,8 +1,8 @@
 """How results and exceptions travel from a run to whoever waits for it, through the run's status.
 
 A value goes as JSON when JSON gives exactly it back, so that people can read it with kubectl; else as a pickle. Whoever
-can write the status of a run can make its reader unpickle what they like: that is why the chart lets a pod write its own
-run's status only.
+can write the status of a run can make its reader unpickle what they like: that is why the chart lets a pod write its
+own run's status only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from towpath import stores
+from towpath import limits, stores
 from towpath.errors import (
     ConfigurationError,
     EntrypointError,
@@ -29,10 +29,7 @@ from towpath.errors import (
 from towpath.names import MAX_INLINE_RESULT_BYTES
 from towpath.states import Reason, StateType
 
-_MESSAGE_LENGTH: Final = 1024
-_TRACEBACK_LENGTH: Final = 4096
-_EXCEPTION_LENGTH: Final = 6144
-_TYPE_LENGTH: Final = 256
+_AS_TEXT: Final = {"json": "JSON", "pickle": "pickle in base64"}
 _SCALARS: Final = (str, int, float, bool, type(None))
 #: What the parent raises for an end that the run's own process did not live to explain.
 _BY_REASON: Final[dict[str, type[TowpathError]]] = {
@@ -57,11 +54,12 @@ def pack_result(value: object, *, storage: str | None, key: str) -> dict[str, An
     """
     data, serializer = _serialise(value)
     result: dict[str, Any] = {"serializer": serializer, "size": len(data)}
-    if len(data) <= MAX_INLINE_RESULT_BYTES:
-        return result | {"inline": data.decode() if serializer == "json" else base64.b64encode(data).decode()}
+    text = data if serializer == "json" else base64.b64encode(data)
+    if len(text) <= MAX_INLINE_RESULT_BYTES:
+        return result | {"inline": text.decode()}
     too_large = (
-        f"The flow returned {len(data):,} bytes ({serializer} of {_type_name(type(value))}); a run's status takes"
-        f" {MAX_INLINE_RESULT_BYTES:,}."
+        f"The flow returned {len(text):,} bytes ({_AS_TEXT[serializer]} of a {_type_name(type(value))}); a run's status"
+        f" takes {MAX_INLINE_RESULT_BYTES:,}."
     )
     if not storage:
         raise ResultTooLarge(
@@ -105,11 +103,11 @@ def pack_error(error: BaseException, reason: str, kind: Literal["User", "Infrast
     packed: dict[str, Any] = {
         "code": reason,
         "kind": kind,
-        "message": _cut_end(describe(error), _MESSAGE_LENGTH),
-        "type": _cut_end(_type_name(type(error)), _TYPE_LENGTH),
+        "message": limits.cut(describe(error), limits.ERROR_MESSAGE),
+        "type": limits.cut(_type_name(type(error)), limits.ERROR_TYPE),
     }
     if error.__traceback__ is not None:
-        packed["traceback"] = _cut_start("".join(traceback.format_exception(error)), _TRACEBACK_LENGTH)
+        packed["traceback"] = limits.cut_front("".join(traceback.format_exception(error)), limits.ERROR_TRACEBACK)
     pickled = _pickled_exception(error)
     if pickled is not None:
         packed["exception"] = pickled
@@ -181,11 +179,11 @@ def _survives_json(value: object, above: set[int]) -> bool:
 
 def _pickled_exception(error: BaseException) -> str | None:
     try:
-        import cloudpickle  # type: ignore[import-untyped]
+        import cloudpickle
 
         pickled: bytes = cloudpickle.dumps(error)
         text = base64.b64encode(pickled).decode()
-        if len(text) > _EXCEPTION_LENGTH:
+        if len(text) > limits.ERROR_EXCEPTION:
             return None
         again = _unpickle(pickled)  # many exceptions can be pickled, but not built again
         same = isinstance(again, type(error)) or _type_name(type(again)) == _type_name(type(error))
@@ -212,11 +210,3 @@ def _unpickle(data: bytes) -> object:
 
 def _type_name(type_: type) -> str:
     return f"{type_.__module__}.{type_.__qualname__}"
-
-
-def _cut_end(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _cut_start(text: str, limit: int) -> str:
-    return text if len(text) <= limit else "…" + text[-(limit - 1) :]

@@ -38,7 +38,6 @@ from towpath.states import Reason, StateType
 
 if TYPE_CHECKING:
     from towpath.runs import FlowRun
-
     from towpath.states import State
 
 #: How long a pod waits for the API, and for the operator, before it gives up and leaves the run to the next attempt.
@@ -78,6 +77,8 @@ class RunReporter:
         self._why_cancelled = Reason.CANCELLED_BY_REQUEST
         self.told = False
         """Whether the end is at least in the termination message."""
+        self.left = False
+        """Whether what becomes of the run is left to the operator: the process was stopped, and nobody wanted that."""
         self.ending = False
         """Whether user code has ended, so that nothing is left to interrupt."""
 
@@ -88,6 +89,8 @@ class RunReporter:
             RunOver: there is nothing left to say; before the end it means that no more user code should run.
             ClusterError: RUNNING, or the end, could neither be reported nor left as the termination message.
         """
+        if run.id != self._own.uid:
+            return  # a flow that runs inline has no FlowRun of its own
         if state.is_final():
             self.ending = True
             self._end(run, state)
@@ -130,7 +133,8 @@ class RunReporter:
         text, whole = termination.message(self._own.attempt, new_state, fields)
         self.told = self._termination_log is not None and termination.write(self._termination_log, text)
         if self.told and new_state.get("reason") == Reason.TERMINATED:
-            return  # whether another attempt follows is the operator's word: an end written here would look final
+            self.left = True  # an end written by ourselves would look final, although another attempt may follow
+            return
         try:
             self._write(new_state, fields, END_SECONDS_TOLD if self.told and whole else END_SECONDS)
         except RunOver:
@@ -143,7 +147,9 @@ class RunReporter:
     def _outcome(self, run: FlowRun, state: State[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Say how the run ended: its state as the API has it, and the fields that go with it."""
         type_, name, message, reason = state.type, state.name, state.message, Reason.SUCCEEDED
-        fields: dict[str, Any] = {"tasks": _counts(run.tasks), "children": _counts(self._children())}
+        tasks = {"total": run.tasks.total, "completed": run.tasks.completed}
+        tasks |= {"failed": run.tasks.failed, "running": run.tasks.running}
+        fields: dict[str, Any] = {"tasks": _counts(tasks), "children": _counts(self._children())}
         error: BaseException | None = None
         if type_ is StateType.COMPLETED:
             key = f"{self._own.namespace}/{self._own.name}-{self._own.uid[:8]}-{self._own.attempt}"
@@ -156,7 +162,7 @@ class RunReporter:
             reason = self._why_cancelled
         else:
             error = state.error()
-            reason = _reason(state, error, began=self._seen is not None)
+            reason = _reason(state, error, began=run.run_count > 0)
         if error is not None:
             kind: Literal["User", "Infrastructure"] = "Infrastructure" if reason is Reason.TERMINATED else "User"
             fields["error"] = travel.pack_error(error, reason, kind)
