@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import shutil
 import sys
 import tempfile
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.cluster.settings import Instance
 
 
-RUN_STATE = Path("/run/towpath-cluster/containers")
+RUN_STATE = Path("/run/towpath-cluster")
 
 
 class Builder(Protocol):
@@ -75,7 +76,9 @@ class BuildahBuilder:
         packages.ensure(packages.IMAGE_PACKAGES, instance.machine_state)
         # In a mount namespace of its own, so that an interrupted build leaves no mount on the machine.
         alone = ["unshare", "--mount", "--propagation", "private"]
-        self.buildah = [*alone, "buildah", f"--root={instance.cache / 'containers'}", f"--runroot={RUN_STATE}"]
+        store = instance.cache / "containers"
+        run_state = RUN_STATE / hashlib.sha256(str(store).encode()).hexdigest()[:8]
+        self.buildah = [*alone, "buildah", f"--root={store}", f"--runroot={run_state}"]
         run([*self.buildah, "rm", "--all"])  # what an interrupted build has left; the caller's lock keeps others out
         base_image.ensure(self.buildah, instance)
 

@@ -128,7 +128,7 @@ def _go(cache: Path) -> Path:
     found = shutil.which("go")
     if found and _new_enough(Path(found)):
         return Path(found)
-    mine = cache / "go" / "bin" / "go"
+    mine = cache / "go" / "go" / "bin" / "go"
     with locked(cache / "go.lock"):
         if not mine.exists():
             shutil.rmtree(cache / "go", ignore_errors=True)
