@@ -83,8 +83,8 @@ def _remote(url: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"The result storage {url!r} needs fsspec and its package for {scheme}:// (s3fs, gcsfs, adlfs, …), which are"
-            " not installed: pip install fsspec and that package, or use a folder on a shared volume."
+            f"The result storage {url!r} needs fsspec and its package for {scheme}:// (s3fs, gcsfs, adlfs, …), which"
+            " are not installed: pip install fsspec and that package, or use a folder on a shared volume."
         ) from error
     try:
         files, path = url_to_fs(url)
