@@ -124,7 +124,10 @@ def test_a_process_is_more_than_its_number() -> None:
     assert own
     assert own.alive
     assert not processes.Process(own.pid, own.start_ticks + 1).alive
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+    code = "import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()  # until then it may be between fork and exec
         found = processes.find(child.pid)
         assert found
         assert processes.command_line(child.pid)[0] == sys.executable
