@@ -52,13 +52,13 @@ def state_of(run: Body) -> StateType:
 
 
 def reason_of(run: Body, *path: str) -> str:
-    """Give the reason at the path if it is one of ours, else "Other": a run may say anything, a label not."""
+    """Give the reason at the path if it is one of ours, else "Other": labels stay few whatever runs say."""
     found = text(run, *path)
     return found if found in _REASONS else "Other"
 
 
 def pending_since(run: Body) -> datetime | None:
-    """Give the moment at which a PENDING run became so, whatever reasons for waiting it had since; None: not pending."""
+    """Give the moment at which a PENDING run became so, for whatever reasons since; None: not pending."""
     if state_of(run) is not StateType.PENDING:
         return None
     since = moment(run, "status", "state", "since")
