@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
-
 from tests.json_patch import PatchRefusedError, apply_patch
+
 from towpath_operator.kinds import BY_PLURAL
 
 Body = dict[str, Any]

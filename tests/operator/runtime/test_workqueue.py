@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from tests.operator.runtime.clock import fake_time
+
 from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.workqueue import WorkQueue
 
