@@ -60,7 +60,12 @@ class BuiltCluster:
     @property
     def complete(self) -> bool:
         """Tell whether ``up`` once came to its end for the node that is there now."""
-        return (self.instance.state / "complete").exists() and self.node.first is not None
+        return self._made_with.exists() and self.node.first is not None
+
+    @property
+    def _made_with(self) -> Path:
+        """Written when ``up`` has come to its end; says which programs it used."""
+        return self.instance.state / "complete"
 
     @property
     def running(self) -> bool:
@@ -85,10 +90,13 @@ class BuiltCluster:
         with self.lock():
             if self.complete:
                 self._start_all()
+                if self._made_with.read_text() != binaries.name:
+                    say("this cluster runs other versions than this checkout names; `down` and `up` renew it")
             else:
                 self._make(binaries)
             self._await_usable()
-            (self.instance.state / "complete").touch()
+            if not self.complete:
+                self._made_with.write_text(binaries.name)
 
     def _programs(self) -> Path:
         """Get packages and programs at the same time: one waits for the network, the other for the processor.

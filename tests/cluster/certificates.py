@@ -61,6 +61,7 @@ def identities(addresses: Addresses, node: str) -> list[Identity]:
         Identity("node", f"system:node:{node}", "system:nodes", here),
         Identity("admin", "cluster-admin", "system:masters"),
         Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+        Identity("front-proxy-client", "front-proxy-client"),
         Identity("controller-manager", "system:kube-controller-manager"),
         Identity("scheduler", "system:kube-scheduler"),
         Identity("kube-proxy", "system:kube-proxy"),

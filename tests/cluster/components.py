@@ -104,6 +104,14 @@ def _apiserver(addresses: Addresses) -> list[str]:
         f"--service-account-issuer={issuer}",
         f"--service-account-key-file={PKI}/sa.pub",
         f"--service-account-signing-key-file={PKI}/sa.key",
+        "--enable-aggregator-routing=true",
+        f"--requestheader-client-ca-file={PKI}/ca.crt",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={PKI}/front-proxy-client.crt",
+        f"--proxy-client-key-file={PKI}/front-proxy-client.key",
         f"--audit-policy-file={ETC}/audit-policy.json",
         f"--audit-log-path={WORK}/audit.log",
         "--audit-log-maxsize=200",  # MiB
@@ -180,7 +188,6 @@ def kubelet_configuration(addresses: Addresses, cgroup: str) -> dict[str, object
         "failCgroupV1": False,
         "failSwapOn": False,
         "oomScoreAdj": 0,
-        "localStorageCapacityIsolation": False,
         "enforceNodeAllocatable": [],
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {
