@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tests.cluster.output import say
-from tests.cluster.settings import ClusterError, ClusterUnavailable
+from tests.cluster.settings import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class CurrentCluster:
     def up(self) -> None:
         """Check that the file is there."""
         if not self.running:
-            raise ClusterUnavailable(f"there is no kubeconfig at {self.kubeconfig}")
+            raise ClusterError(f"there is no kubeconfig at {self.kubeconfig}")
         say(f"using the cluster of {self.kubeconfig}")
 
     def down(self) -> None:
