@@ -116,8 +116,11 @@ def load(environ: Mapping[str, str]) -> Settings:
     fields = {variable(field.name): field for field in dataclasses.fields(Settings)}
     for name in environ:
         if name.startswith(PREFIX) and name not in fields and not _SERVICE_LINK.search(name):
-            close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(sorted(fields))}."
+            known = sorted(field.removeprefix(PREFIX) for field in fields)
+            close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+            hint = (
+                f"Did you mean {PREFIX}{close[0]}?" if close else f"Known are {PREFIX} and one of {', '.join(known)}."
+            )
             raise ConfigurationError(f"There is no setting {name}. {hint}")
     values = {}
     for name, field in fields.items():
