@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.builders import NOW, make_flowrun, make_state
 from tests.contract.own_group import OwnGroup, refusal_of
 from tests.kube import Body
+from tests.largest import bytes_of, largest_child_run, largest_status
 
+from towpath import limits
 from towpath.api.v1alpha1.transitions import state, transition
 from towpath.states import TERMINAL, StateType
 
@@ -233,6 +235,21 @@ def test_a_result_is_in_one_place(kinds: OwnGroup) -> None:
 def test_a_status_that_fits_nowhere_is_refused(kinds: OwnGroup, fields: Body, words: str) -> None:
     """Bounds hold for the status as they do for the spec."""
     assert words in refused(kinds, kinds.create(run_in("RUNNING", attempt=None)), **fields)
+
+
+@pytest.mark.parametrize("ending", ["inline", "ref", "error"])
+def test_the_largest_run_is_taken_and_stays_within_its_budget(
+    kinds: OwnGroup, ending: Literal["inline", "ref", "error"]
+) -> None:
+    """Every bound reached at once is still a valid run, of 32 KiB at most, and one that can be cancelled."""
+    status = largest_status(ending)
+    run = kinds.create({**largest_child_run(), "status": status})
+    kept = {**run["metadata"], "managedFields": []}
+
+    assert run["status"] == status
+    assert bytes_of({**run, "metadata": kept}) <= limits.FLOWRUN_BYTES
+    run["spec"]["cancel"] = True
+    kinds.replace(run)
 
 
 def test_a_stale_attempts_patch_is_refused(kinds: OwnGroup) -> None:
