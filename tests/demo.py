@@ -35,8 +35,8 @@ def main() -> int:
         with step("a cluster"):
             cluster = find_cluster()
         with step("Towpath in it"):
-            tag = install(cluster).tag
-        apply_example(cluster, tag)
+            image = install(cluster).demo_image
+        apply_example(cluster, image)
         runs = follow(cluster)
     except ClusterUnavailable as unavailable:
         say(str(unavailable))
@@ -47,14 +47,14 @@ def main() -> int:
     return report(cluster, runs)
 
 
-def apply_example(cluster: Cluster, tag: str) -> None:
+def apply_example(cluster: Cluster, image: str) -> None:
     """Apply the example's YAML, with the image of this checkout in it; runs of an earlier demo go first."""
     cluster.kubectl("delete", "flowruns.towpath.dev", "--all", "--namespace", NAMESPACE, "--wait=true")
     documents: list[Body] = list(yaml.safe_load_all((ROOT / "examples" / "almanac.yaml").read_text()))
     for document in documents:
         document["metadata"]["namespace"] = NAMESPACE
         if document["kind"] == "Flow":
-            document["spec"]["image"] = f"localhost/towpath/demo:{tag}"
+            document["spec"]["image"] = image
     say(f"kubectl apply -f {Path('examples') / 'almanac.yaml'}")
     cluster.apply(*documents)
 

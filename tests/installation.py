@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster import project_images
 from tests.cluster.api import Cluster
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,12 +26,12 @@ class Installation:
     @property
     def demo_image(self) -> str:
         """The image of the examples."""
-        return f"localhost/towpath/demo:{self.tag}"
+        return project_images.reference("demo", self.tag)
 
     @property
     def flow_image(self) -> str:
         """The base image of flows."""
-        return f"localhost/towpath/flow:{self.tag}"
+        return project_images.reference("flow", self.tag)
 
 
 def install(cluster: Cluster, **values: object) -> Installation:
@@ -45,7 +46,7 @@ def install(cluster: Cluster, **values: object) -> Installation:
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     chosen = {
-        "image": {"repository": "localhost/towpath/operator", "tag": tag},
+        "image": {"repository": project_images.repository("operator"), "tag": tag},
         "runnerNamespaces": list(RUNNER_NAMESPACES),
         **values,
     }

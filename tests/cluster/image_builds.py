@@ -33,14 +33,14 @@ class Builder(Protocol):
 
     def build(
         self,
-        reference: str,
+        references: Sequence[str],
         dockerfile: Path,
         context: Path,
         *,
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
     ) -> None:
-        """Build one image; layers that did not change are taken from the last build."""
+        """Build one image under some names; layers that did not change are taken from the last build."""
         ...
 
     def save(self, references: Sequence[str], tar: Path, without: AbstractSet[str]) -> None:
@@ -53,7 +53,7 @@ class DockerBuilder:
 
     def build(
         self,
-        reference: str,
+        references: Sequence[str],
         dockerfile: Path,
         context: Path,
         *,
@@ -61,7 +61,7 @@ class DockerBuilder:
         build_args: Mapping[str, str] | None = None,
     ) -> None:
         """Build one image."""
-        run(["docker", "build", *_words(reference, dockerfile, target, build_args), context])
+        run(["docker", "build", *_words(references, dockerfile, target, build_args), context])
 
     def save(self, references: Sequence[str], tar: Path, without: AbstractSet[str]) -> None:
         """Write images as an archive; a whole one, as kind and k3d want it."""
@@ -84,7 +84,7 @@ class BuildahBuilder:
 
     def build(
         self,
-        reference: str,
+        references: Sequence[str],
         dockerfile: Path,
         context: Path,
         *,
@@ -93,7 +93,7 @@ class BuildahBuilder:
     ) -> None:
         """Build one image."""
         with _network_settings() as mounts:
-            words = _words(reference, dockerfile, target, build_args)
+            words = _words(references, dockerfile, target, build_args)
             run([*self.buildah, "build", "--isolation=chroot", "--layers", "--pull=never", *mounts, *words, context])
 
     def save(self, references: Sequence[str], tar: Path, without: AbstractSet[str]) -> None:
@@ -131,7 +131,7 @@ def build_and_load(
     """Build one image and put it on the node."""
     with step(f"building {reference}"), locked(provider.instance.cache / "images.lock"):
         maker = builder(provider)
-        maker.build(reference, dockerfile, context, build_args=build_args)
+        maker.build([reference], dockerfile, context, build_args=build_args)
         load(provider, maker, [reference])
 
 
@@ -143,8 +143,15 @@ def load(provider: Provider, maker: Builder, references: Sequence[str]) -> None:
         provider.load_image(tar)
 
 
-def _words(reference: str, dockerfile: Path, target: str | None, build_args: Mapping[str, str] | None) -> list[str]:
-    words = ["--tag", reference, "--file", str(dockerfile)]
+def _words(
+    references: Sequence[str],
+    dockerfile: Path,
+    target: str | None,
+    build_args: Mapping[str, str] | None,
+) -> list[str]:
+    words = ["--file", str(dockerfile)]
+    for reference in references:
+        words += ["--tag", reference]
     if target:
         words += ["--target", target]
     for name, value in (build_args or {}).items():

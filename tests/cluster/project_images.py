@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.cluster import image_builds
 from tests.cluster.locks import locked
 from tests.cluster.output import say, step
-from tests.cluster.settings import REPOSITORY
+from tests.cluster.settings import REPOSITORY, ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +22,28 @@ if TYPE_CHECKING:
 
 TARGETS = ("operator", "flow", "demo")
 INPUTS = ("pyproject.toml", "README.md", "Dockerfile", ".dockerignore", "sdk", "operator", "examples")
-REPOSITORY_OF_IMAGES = "localhost/towpath"
+LATEST = "dev"  # what examples/*.yaml name: the images that were built last
+
+
+def repository(target: str) -> str:
+    """Return the name of one of the project's images, without a tag: on the node, or where ``TOWPATH_IMAGES`` says."""
+    return f"{os.environ.get('TOWPATH_IMAGES') or 'localhost/towpath'}/{target}"
 
 
 def reference(target: str, tag: str) -> str:
     """Return the whole name of one of the project's images."""
-    return f"{REPOSITORY_OF_IMAGES}/{target}:{tag}"
+    return f"{repository(target)}:{tag}"
+
+
+def published() -> str | None:
+    """Return the tag of images that the user has put into a registry, and None if there are none."""
+    if not os.environ.get("TOWPATH_IMAGES"):
+        return None
+    tag = os.environ.get("TOWPATH_IMAGE_TAG")
+    if not tag:
+        message = "TOWPATH_IMAGES names where the images are; set TOWPATH_IMAGE_TAG to their tag as well"
+        raise ClusterError(message)
+    return tag
 
 
 def content_tag(repository: Path) -> str:
@@ -48,6 +65,14 @@ def ensure(provider: Provider, targets: Sequence[str] = TARGETS, tag: str | None
     A content tag that the node has is not built again; a ``tag`` that was asked for by name always is, since nothing says
     what it stood for last time.
     """
+    if found := published():
+        return found
+    if provider.kind == "your own cluster":
+        message = (
+            "your own cluster pulls its images from a registry: build the Dockerfile's targets operator, flow and demo, push "
+            "them as REGISTRY/PATH/operator:TAG and so on, and set TOWPATH_IMAGES=REGISTRY/PATH and TOWPATH_IMAGE_TAG=TAG"
+        )
+        raise ClusterError(message)
     present = set() if tag else provider.images()
     with tempfile.TemporaryDirectory(prefix="towpath-sources-") as folder:
         # A copy, so that the tag stands for what is built even when somebody saves a file meanwhile.
@@ -76,11 +101,12 @@ def _build(provider: Provider, sources: Path, targets: Sequence[str], tag: str) 
     maker = image_builds.builder(provider)
 
     def build(target: str) -> None:
-        maker.build(reference(target, tag), sources / "Dockerfile", sources, target=target)
+        names = (reference(target, tag), reference(target, LATEST))
+        maker.build(names, sources / "Dockerfile", sources, target=target)
 
     first, *others = targets
     with step(f"building {', '.join(targets)} with tag {tag}", lambda: "still going on"), ThreadPoolExecutor() as pool:
         build(first)  # makes the layers that all share
         list(pool.map(build, others))
     with step("loading them into the cluster"):
-        image_builds.load(provider, maker, [reference(target, tag) for target in targets])
+        image_builds.load(provider, maker, [reference(target, name) for target in targets for name in (tag, LATEST)])

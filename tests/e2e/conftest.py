@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import project_images
 from tests.cluster.api import Cluster, ClusterUnavailable
 from tests.cluster.api import cluster as find_cluster
 from tests.cluster.settings import in_ci
@@ -44,7 +45,9 @@ def kube(cluster: Cluster) -> Kube:
 @pytest.fixture(scope="session")
 def image(towpath: Installation, cluster: Cluster) -> str:
     """The image of the tests' own flows, built on the project's as a user builds theirs."""
-    reference = f"localhost/towpath/e2e:{towpath.tag}"
+    reference = project_images.reference("e2e", towpath.tag)
+    if project_images.published():
+        return reference
     cluster.build_image(reference, FLOWS / "Dockerfile", FLOWS, {"FLOW_IMAGE": towpath.flow_image})
     return reference
 
