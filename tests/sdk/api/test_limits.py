@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.limits import cut, cut_front, stored_length
@@ -34,6 +34,7 @@ def test_stored_length_counts_what_the_api_server_writes(text: str, length: int)
     assert stored_length(text) == length
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(any_text)
 def test_a_text_that_fits_stays_as_it_is(text: str) -> None:
     """What fits is not touched, but for surrogates, which could not be sent."""
@@ -43,6 +44,7 @@ def test_a_text_that_fits_stays_as_it_is(text: str) -> None:
     assert cut_front(text, 2000) == sendable
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(any_text, st.integers(min_value=3, max_value=100))
 def test_a_cut_text_fits_and_shows_that_it_was_cut(text: str, limit: int) -> None:
     """Whatever the characters, the result fits, keeps the right end, and carries the mark if and only if something is missing."""
@@ -60,6 +62,7 @@ def test_a_cut_text_fits_and_shows_that_it_was_cut(text: str, limit: int) -> Non
         assert sendable.endswith(end[1:])
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(min_size=1, max_size=200), st.integers(min_value=3, max_value=100))
 def test_a_cut_text_keeps_as_much_as_fits(text: str, limit: int) -> None:
     """One more character would not have fitted."""
