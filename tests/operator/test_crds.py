@@ -17,9 +17,7 @@ from towpath_operator.crds import NotStructuralError, files, manifest_of, refere
 from towpath_operator.crds.__main__ import main
 
 REPOSITORY = Path(__file__).parents[2]
-REGENERATE = (
-    "run: python -m towpath_operator.crds crds helm/towpath/crds; python -m towpath_operator.crds --docs docs/reference"
-)
+REGENERATE = "run: make generate"
 
 Node = dict[str, Any]
 
