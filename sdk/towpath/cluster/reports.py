@@ -63,7 +63,6 @@ class RunReporter:
         own: OwnRun,
         *,
         termination_log: Path | None = None,
-        result_storage: str | None = None,
         children: Callable[[], Mapping[str, int]] = dict,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
@@ -71,10 +70,14 @@ class RunReporter:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._cluster, self._own = cluster, own
-        self._termination_log, self._result_storage, self._children = termination_log, result_storage, children
+        self._termination_log, self._children = termination_log, children
         self._now, self._sleep, self._monotonic, self._chance = now, sleep, monotonic, chance
         self._seen: Body | None = None  # the run as last written; None: RUNNING is not reported yet
         self._why_cancelled = Reason.CANCELLED_BY_REQUEST
+        self.result_storage: str | None = own.result_storage
+        """Where a result goes that is too large for the status."""
+        self.keep_result = True
+        """Whether what the flow returns is kept at all."""
         self.told = False
         """Whether the end is at least in the termination message."""
         self.left = False
@@ -151,16 +154,16 @@ class RunReporter:
         tasks |= {"failed": run.tasks.failed, "running": run.tasks.running}
         fields: dict[str, Any] = {"tasks": _counts(tasks), "children": _counts(self._children())}
         error: BaseException | None = None
-        if type_ is StateType.COMPLETED:
+        if type_ is StateType.COMPLETED and self.keep_result:
             key = f"{self._own.namespace}/{self._own.name}-{self._own.uid[:8]}-{self._own.attempt}"
             try:
-                fields["result"] = travel.pack_result(state.data, storage=self._result_storage, key=key)
+                fields["result"] = travel.pack_result(state.data, storage=self.result_storage, key=key)
             except TowpathError as untold:
                 type_, name, message, error = StateType.FAILED, "Failed", str(untold), untold
                 reason = Reason.RESULT_TOO_LARGE if isinstance(untold, ResultTooLarge) else Reason.FLOW_FAILED
         elif type_ is StateType.CANCELLED:
             reason = self._why_cancelled
-        else:
+        elif type_ is not StateType.COMPLETED:
             error = state.error()
             reason = _reason(state, error, began=run.run_count > 0)
         if error is not None:

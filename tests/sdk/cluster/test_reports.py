@@ -38,9 +38,8 @@ class World:
         self.time = 0.0
         self.reporter = RunReporter(
             self.cluster,
-            OwnRun(name="etl", uid=self.uid, attempt=attempt, namespace="default"),
+            OwnRun(name="etl", uid=self.uid, attempt=attempt, namespace="default", result_storage=storage),
             termination_log=termination_log,
-            result_storage=storage,
             children=lambda: {"total": 2, "completed": 1, "failed": 1, "running": 0},
             now=lambda: NOW,
             sleep=self.sleep,

@@ -1,0 +1,198 @@
+"""`python -m towpath.engine`: one attempt of one run, in its pod.
+
+Takes all that it needs from the environment, loads the flow, reports RUNNING, runs, reports the end, and exits: 0 if the
+end, or that there is nothing to say, is known; anything else if nobody said how the run ended, so that the operator has to
+find out.
+
+TOWPATH_GRACE_SECONDS      how long an orderly end may take after SIGTERM; below the pod's own grace period      25
+TOWPATH_TERMINATION_LOG    file of the termination message                                      /dev/termination-log
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from towpath.cluster.stopping import GRACE_SECONDS, TOLD_TO_STOP, Stopping
+
+if TYPE_CHECKING:
+    from towpath.cluster.own import OwnRun
+    from towpath.flows import Flow
+
+ENV_GRACE_SECONDS: Final = "TOWPATH_GRACE_SECONDS"
+#: How long threads that user code left behind may keep the process after the end has been reported.
+_LINGER_SECONDS: Final = 10.0
+_NO_REPORT: Final = 1
+
+
+def main(environment: Mapping[str, str] = os.environ) -> int:
+    """Run the attempt that the environment describes; gives the exit code."""
+    stopping = Stopping(float(environment.get(ENV_GRACE_SECONDS) or GRACE_SECONDS))
+    _prepare_output()
+
+    from towpath.cluster.own import own_run
+    from towpath.errors import ClusterError, ConfigurationError
+    from towpath.loggers import get_logger
+
+    log = get_logger("towpath.engine")
+    try:
+        own = own_run(environment)
+        if own is None or not own.entrypoint:
+            raise ConfigurationError(
+                "python -m towpath.engine runs in a run's pod, which the operator starts with TOWPATH_RUN and"
+                " TOWPATH_ENTRYPOINT set. To run a flow here, call it: python path/to/file.py."
+            )
+        attempt = Attempt(own, environment)
+        stopping.watch_over(attempt)
+        try:
+            attempt.run()
+        finally:
+            stopping.exit_within(_LINGER_SECONDS)
+            attempt.close()
+        return attempt.exit_code()
+    except (ClusterError, ConfigurationError) as error:
+        log.error("The run cannot be reported, so it is left to the operator. %s", error)
+    except BaseException:
+        log.exception("The engine failed; how the run ended is left to the operator.")
+    return _NO_REPORT
+
+
+class Attempt:
+    """One attempt of a run, with what it is plugged into."""
+
+    def __init__(self, own: OwnRun, environment: Mapping[str, str]) -> None:
+        from pathlib import Path
+
+        from towpath import settings
+        from towpath.cluster import termination
+        from towpath.cluster.connect import connect
+        from towpath.cluster.launcher import ClusterLauncher, set_launcher_of_process
+        from towpath.cluster.reports import RunReporter
+        from towpath.engine.interrupts import Interrupt
+        from towpath.runs import FlowRun
+
+        self._own = own
+        self._run = FlowRun(
+            flow_name=own.flow,
+            name=own.name,
+            id=own.uid,
+            parameters=own.parameters,
+            tags=own.tags,
+            attempt=own.attempt,
+            depth=own.depth,
+            parent_name=own.parent,
+            deployment=own.deployment,
+        )
+        self._cluster = connect(environment=environment)
+        self._launcher = ClusterLauncher(self._cluster, own, self._run, max_depth=settings.max_depth())
+        set_launcher_of_process(self._launcher)
+        log = environment.get(termination.ENV_PATH)
+        self._reporter = RunReporter(
+            self._cluster,
+            own,
+            termination_log=Path(log) if log else termination.PATH if termination.PATH.exists() else None,
+            children=self._launcher.counts,
+        )
+        self._interrupt = Interrupt()
+        self._reported = False
+
+    def run(self) -> None:
+        """Load the flow and run it; returns when the end is reported, or there is nothing to report.
+
+        Raises:
+            ClusterError: nothing could be reported.
+        """
+        from towpath.cluster.reports import RunOver
+        from towpath.engine.drive import run_flow
+        from towpath.engine.effects import Ended
+        from towpath.errors import EntrypointError
+        from towpath.states import Cancelled, Crashed, Failed
+
+        try:
+            try:
+                with self._interrupt:
+                    flow = self._load()
+            except EntrypointError as error:
+                self._reporter.report(self._run, Failed(message=str(error), data=error))
+            except Ended as ended:
+                state = Cancelled if ended.cancelled else Crashed
+                self._reporter.report(self._run, state(message=str(ended), data=ended))
+            else:
+                final = run_flow(
+                    flow,
+                    self._own.parameters,
+                    run=self._run,
+                    reporter=self._reporter,
+                    launcher=self._launcher,
+                    retries=self._own.retries,
+                    timeout_seconds=self._timeout_seconds(flow),
+                    interrupt=self._interrupt,
+                )
+                if not final.is_final():
+                    message = f"The flow ended {final.name}, which is no end: {final.message or 'it says no more'}"
+                    self._reporter.report(self._run, Failed(message=message))
+        except RunOver:
+            pass
+        self._reported = True
+
+    def stop(self) -> None:
+        """End the run in order: CANCELLED if somebody wants that, else CRASHED."""
+        if self._reporter.ending:
+            return
+        if self._reporter.wanted_cancelled():
+            self._interrupt.stop("The run was cancelled.", cancelled=True)
+        else:
+            self._interrupt.stop("The process was told to stop (SIGTERM), and nobody had asked for the run to end.")
+        self._launcher.close()
+
+    def exit_code(self) -> int:
+        """Give the code to exit with now: 0 if the end is known."""
+        if self._reporter.left:
+            return TOLD_TO_STOP
+        return 0 if self._reported or self._reporter.told else TOLD_TO_STOP
+
+    def close(self) -> None:
+        """Let go of the cluster."""
+        self._launcher.close()
+        self._cluster.close()
+
+    def _load(self) -> Flow[Any, Any]:
+        from towpath.entrypoints import load_flow
+
+        flow = load_flow(self._own.entrypoint)
+        self._run.flow_name = self._own.flow or flow.name
+        self._reporter.result_storage = self._own.result_storage or flow.result_storage
+        self._reporter.keep_result = flow.persist_result is not False
+        return flow
+
+    def _timeout_seconds(self, flow: Flow[Any, Any]) -> float | None:
+        """Give the timeout that the resource says, but for a decorator's own that was rounded up to get there."""
+        import math
+
+        told = self._own.timeout_seconds
+        if flow.timeout_seconds is not None and told == math.ceil(flow.timeout_seconds):
+            return None
+        return told
+
+
+def _prepare_output() -> None:
+    """Make the process's output fit for a pod: JSON lines, at once, and a trace if native code crashes."""
+    import faulthandler
+    import logging
+
+    from towpath.loggers import configure
+
+    os.environ.setdefault("TOWPATH_LOG_FORMAT", "json")
+    configure()
+    if logging.getLogger("httpx").level == logging.NOTSET:
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
