@@ -134,8 +134,12 @@ class Future(Generic[R]):
         return True
 
     def told_first(self, fn: Callable[[Future[R]], None]) -> None:
-        """Have `fn` called before all callbacks; for whoever starts the run, once, before it starts."""
-        self._then = fn
+        """Have `fn` called before all callbacks; for whoever watches over the run, once."""
+        with _LOCK:
+            if self._state is None:
+                self._then = fn
+                return
+        fn(self)
 
     def __repr__(self) -> str:
         return f"Future({self.name!r}, {self.state.name})"
@@ -222,6 +226,24 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
                 raise TimeoutError(f"{len(unique) - seen} of {len(unique)} runs have not ended within {timeout:g} s.")
             block(bell, left)
         yield ended[seen]
+
+
+def after(futures: Iterable[Future[Any]], fn: Callable[[], None]) -> None:
+    """Call `fn` when all futures have ended, in the thread that ends the last; at once if there is none."""
+    waited = list(futures)
+    left = len(waited) + 1
+
+    def count(_: Future[Any] | None) -> None:
+        nonlocal left
+        with _LOCK:
+            left -= 1
+            last = left == 0
+        if last:
+            fn()
+
+    for future in waited:
+        future.add_done_callback(count)
+    count(None)
 
 
 def _deadline(timeout: float | None) -> float | None:

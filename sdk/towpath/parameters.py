@@ -38,9 +38,9 @@ def to_json(parameters: Mapping[str, Any], flow_name: str) -> dict[str, Any]:
 
 def jsonable(value: Any) -> Any:
     """Give a value's form in JSON; raises ValueError if it has none."""
-    from pydantic_core import tojsonable_python
+    from pydantic_core import to_jsonable_python
 
-    jsonable = tojsonable_python(value)
+    jsonable = to_jsonable_python(value)
     if not is_json(jsonable):
         raise ValueError("it holds a number that JSON does not have")
     return jsonable

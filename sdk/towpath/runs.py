@@ -130,7 +130,12 @@ class TaskRun(_Times):
     )
 
     def __init__(
-        self, task_name: str, dynamic_key: int, flow_run: FlowRun | None, tags: frozenset[str], bind: Callable[[], Any]
+        self,
+        task_name: str,
+        dynamic_key: int,
+        flow_run: FlowRun | None,
+        tags: frozenset[str],
+        bind: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.task_name = task_name
         self.dynamic_key = dynamic_key
@@ -173,3 +178,8 @@ class TaskRun(_Times):
             self._parameters = self._bind()
             self._bind = None
         return self._parameters
+
+    def bind(self, bind: Callable[[], Mapping[str, Any]] | None) -> None:
+        """Say how to get the arguments by name, should anybody ask; None lets go of them."""
+        self._bind = bind
+        self._parameters = {}

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from towpath.errors import ParameterError
-from towpath.parameters import is_json, jsonable
 from towpath.parameter_words import Wrong, from_pydantic, missing, sentence, unknown
+from towpath.parameters import is_json, jsonable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -99,7 +99,7 @@ def _tries(plan: Plan, dice: Callable[[], float]) -> Generator[Effect, Event, En
         retry += 1
         delay = jittered(delay_before(plan.delays, retry), plan.jitter_factor, dice)
         when = f"in {delay:.3g} s" if delay else "now"
-        message = f"{ending.state.message or 'The run failed.'} Retry {retry}/{plan.retries} {when}."
+        message = f"{(ending.state.message or 'The run failed').rstrip('.')}. Retry {retry}/{plan.retries} {when}."
         waiting: State[Any] = State(_S.SCHEDULED, AWAITING_RETRY, message)
         yield Enter(waiting, due_in_seconds=delay)
         if plan.is_flow:

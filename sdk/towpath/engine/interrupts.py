@@ -68,12 +68,35 @@ class Stretch:
 
     def cause(self, error: BaseException) -> BaseException:
         """Give the exception that the work was ended with for the one it saw, which Python may have made itself."""
-        return self._error if self._error is not None and self._is_mine(error) else error
+        if self._error is None or not self._raised:
+            return error
+        if self._cancel is None:
+            return self._error if type(error) is type(self._error) else error
+        import asyncio
 
-    def in_loop(self, cancel: Callable[[], None]) -> Self:
-        """Deliver by this function, which cancels the work's asyncio task from any thread, from now on."""
-        self._cancel = cancel
-        return self
+        if not isinstance(error, asyncio.CancelledError):
+            return error
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
+        return self._error
+
+    def in_loop(self) -> None:
+        """Deliver by cancelling the current asyncio task, from now on."""
+        import asyncio
+
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def cancel() -> None:
+            if self._open and not self._raised:
+                self._raised = True
+                task.cancel()
+
+        def call() -> None:
+            with suppress(RuntimeError):  # the loop has closed: there is nothing left to end
+                loop.call_soon_threadsafe(cancel)
+
+        self._cancel = call
 
     def __enter__(self) -> Self:
         with self._lock:
@@ -111,15 +134,9 @@ class Stretch:
         """Whether the work is within the stretch."""
         return self._open
 
-    def _is_mine(self, error: BaseException) -> bool:
-        if self._cancel is not None:
-            return self.fired and type(error).__name__ == "CancelledError"
-        return type(error) is type(self._error)
-
     def _deliver(self) -> None:
         assert self._error is not None
         if self._cancel is not None:
-            self._raised = True
             self._cancel()
         elif self._ident == threading.get_ident():
             self._raised = True

@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from towpath.flows import Flow
     from towpath.futures import Future
-
     from towpath.runs import FlowRun
     from towpath.states import State
 
@@ -47,7 +46,7 @@ class Clock(Protocol):
 class Reporter(Protocol):
     """Who is told how a flow run goes."""
 
-    def report(self, run: FlowRun, state: State) -> None:
+    def report(self, run: FlowRun, state: State[Any]) -> None:
         """Take note of a state before it takes hold: RUNNING, AwaitingRetry, Retrying, the end.
 
         User code waits for this to return. What it raises ends the process's work on the run: it leaves `run_flow` as
@@ -84,3 +83,14 @@ class Launcher(Protocol):
         `data` is the value, or the exception to raise in the parent. What `launch` raises becomes the call's own
         exception.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run finds round it, and hands on to the runs that it calls in its process."""
+
+    clock: Clock
+    dice: Callable[[], float]
+    """Gives a number from 0 up to 1, each as likely; spreads retries."""
+    launcher: Launcher | None = None
+    """Runs children elsewhere; None: in this process."""

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
+    import asyncio
+
     from towpath.engine.interrupts import Stretch
 
 Work: TypeAlias = Callable[[], None]
@@ -30,6 +32,10 @@ class Here(threading.local):
     """Whose place the current work holds."""
     stretch: Stretch | None = None
     """How the current work may be ended from outside; None where signals do that, or nobody may."""
+    ours: bool = False
+    """Whether the thread is one of `Threads`."""
+    runner: asyncio.Runner | None = None
+    """The thread's event loop, once it needed one; closed when the thread ends."""
 
 
 here: Final = Here()
@@ -76,6 +82,14 @@ class Threads:
                 self._waking = False
 
     def _serve(self) -> None:
+        here.ours = True
+        try:
+            self._work_off()
+        finally:
+            if here.runner is not None:
+                here.runner.close()
+
+    def _work_off(self) -> None:
         bell = threading.Lock()
         bell.acquire()
         called = True

@@ -1,0 +1,112 @@
+"""Towpath: Python flows on Kubernetes.
+
+    from towpath import flow, task
+
+    @task(retries=3)
+    def fetch(url: str) -> bytes: ...
+
+    @flow
+    def crawl(urls: list[str]) -> int:
+        return sum(len(page) for page in fetch.map(urls).result())
+
+This module loads nothing but itself; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from towpath import runtime
+    from towpath.annotations import allow_failure, quote, unmapped
+    from towpath.context import get_run_context, tags
+    from towpath.deployments import arun_deployment, run_deployment
+    from towpath.flows import Flow, flow
+    from towpath.futures import Future, FutureList, as_completed, wait
+    from towpath.loggers import get_run_logger
+    from towpath.retries import exponential_backoff
+    from towpath.runners import TaskRunner, ThreadPoolTaskRunner
+    from towpath.states import (
+        AwaitingRetry,
+        Cancelled,
+        Cancelling,
+        Completed,
+        Crashed,
+        Failed,
+        Paused,
+        Pending,
+        Retrying,
+        Running,
+        Scheduled,
+        State,
+        StateType,
+    )
+    from towpath.tasks import Task, task
+
+_HOMES = {
+    "annotations": "allow_failure quote unmapped",
+    "context": "get_run_context tags",
+    "deployments": "arun_deployment run_deployment",
+    "flows": "Flow flow",
+    "futures": "Future FutureList as_completed wait",
+    "loggers": "get_run_logger",
+    "retries": "exponential_backoff",
+    "runners": "TaskRunner ThreadPoolTaskRunner",
+    "states": "AwaitingRetry Cancelled Cancelling Completed Crashed Failed Paused Pending Retrying Running Scheduled"
+    " State StateType",
+    "tasks": "Task task",
+}
+_HOME_OF = {name: f"towpath.{module}" for module, names in _HOMES.items() for name in names.split()}
+
+__version__ = "0.1.0"
+__all__ = [
+    "AwaitingRetry",
+    "Cancelled",
+    "Cancelling",
+    "Completed",
+    "Crashed",
+    "Failed",
+    "Flow",
+    "Future",
+    "FutureList",
+    "Paused",
+    "Pending",
+    "Retrying",
+    "Running",
+    "Scheduled",
+    "State",
+    "StateType",
+    "Task",
+    "TaskRunner",
+    "ThreadPoolTaskRunner",
+    "__version__",
+    "allow_failure",
+    "arun_deployment",
+    "as_completed",
+    "exponential_backoff",
+    "flow",
+    "get_run_context",
+    "get_run_logger",
+    "quote",
+    "run_deployment",
+    "runtime",
+    "tags",
+    "task",
+    "unmapped",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "runtime":
+        return import_module("towpath.runtime")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'towpath' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

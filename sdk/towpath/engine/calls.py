@@ -1,0 +1,151 @@
+"""What becomes of a call of a flow or task: run here and now, started beside the caller, or launched elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, cast
+
+from towpath import resolve, settings
+from towpath.context import RunContext, current, current_tags
+from towpath.engine.clock import SYSTEM
+from towpath.engine.drive import drive, drive_async
+from towpath.engine.effects import Ending
+from towpath.engine.flow_execution import FlowExecution
+from towpath.engine.task_execution import TaskExecution
+from towpath.errors import NestingTooDeep
+from towpath.futures import Future, after
+from towpath.runs import FlowRun
+
+if TYPE_CHECKING:
+    from towpath.definitions import Definition
+    from towpath.engine.execution import Execution
+    from towpath.engine.submitted import Submitted
+    from towpath.flows import Flow
+    from towpath.tasks import Task
+
+
+def call(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a flow or task here and now; for an async one, give what does so when it is awaited."""
+    return_state, wait_for = _options(kwargs)
+    if definition.is_flow and _launches(definition, outer := current()):
+        from towpath.engine import launching
+
+        flow = cast("Flow[..., Any]", definition)
+        if definition.is_async:
+            return launching.call_async(flow, args, kwargs, wait_for, return_state=return_state)
+        future = launching.launch(flow, args, kwargs, wait_for, outer)
+        return future.wait() if return_state else future.result()
+    run = _execution(definition, args, kwargs, wait_for)
+    if not definition.is_async:
+        return _answer(drive(run), return_state=return_state)
+    coroutine = _call_async(run, return_state=return_state)
+    return _Items(coroutine) if definition.is_generator and not return_state else coroutine
+
+
+def submit(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Start a flow or task beside the caller, and give a future, or the final state if that is asked for."""
+    return_state, wait_for = _options(kwargs)
+    future: Future[Any]
+    if definition.is_flow and _launches(definition, outer := current()):
+        from towpath.engine import launching
+
+        future = launching.launch(cast("Flow[..., Any]", definition), args, kwargs, wait_for, outer)
+    else:
+        from towpath.engine.submitted import Submitted
+
+        future = _begin(Submitted(_execution(definition, args, kwargs, wait_for)))
+    return future.wait() if return_state else future
+
+
+def nested(flow: Flow[..., Any], outer: RunContext | None) -> FlowRun:
+    """Make the facts of a flow run that begins where the caller stands.
+
+    Raises:
+        NestingTooDeep: there are too many runs above it.
+    """
+    parent = outer.flow_run if outer is not None else None
+    if parent is None:
+        return FlowRun(flow.name, flow_version=flow.version, tags=current_tags())
+    if parent.depth + 1 > (deepest := settings.max_depth()):
+        raise NestingTooDeep(
+            f"Flow {flow.name!r} is called {parent.depth + 1} levels below the flow at the top; at most {deepest} are "
+            "allowed. If that is no endless recursion, set TOWPATH_MAX_DEPTH."
+        )
+    return FlowRun(
+        flow.name,
+        flow_version=flow.version,
+        tags=current_tags(),
+        attempt=parent.attempt,
+        depth=parent.depth + 1,
+        parent_id=parent.id,
+        parent_name=parent.name,
+        root_id=parent.root_id,
+        deployment=parent.deployment,
+    )
+
+
+def _options(kwargs: dict[str, Any]) -> tuple[bool, Any]:
+    """Take the options of the call itself out of its keyword arguments."""
+    if not kwargs:
+        return False, None
+    return bool(kwargs.pop("return_state", False)), kwargs.pop("wait_for", None)
+
+
+def _launches(definition: Definition[..., Any], outer: RunContext | None) -> bool:
+    flow = cast("Flow[..., Any]", definition)
+    return not flow.inline and outer is not None and outer.scope is not None and outer.scope.launcher is not None
+
+
+def _execution(
+    definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+) -> Execution:
+    if not definition.is_flow:
+        return TaskExecution(cast("Task[..., Any]", definition), args, kwargs, wait_for)
+    flow, outer = cast("Flow[..., Any]", definition), current()
+    surroundings = SYSTEM if outer is None or outer.scope is None else outer.scope.surroundings
+    run = FlowExecution(flow, nested(flow, outer), flow.signature.bind, surroundings, None)
+    run.args, run.kwargs, run.wait_for = args, kwargs, wait_for
+    return run
+
+
+def _begin(work: Submitted) -> Future[Any]:
+    run = work.execution
+    work.scope.add(work.future, work)
+    if run.wait_for is None and not resolve.has_futures(run.args, run.kwargs):
+        work.start()
+    else:
+        after(resolve.pending(run.args, run.kwargs, run.wait_for), work.start)
+    return work.future
+
+
+def _answer(ending: Ending, *, return_state: bool) -> Any:
+    if ending.error is not None and (ending.outside or not return_state):
+        raise ending.error
+    return ending.state if return_state else ending.value
+
+
+async def _call_async(run: Execution, *, return_state: bool) -> Any:
+    return _answer(await drive_async(run), return_state=return_state)
+
+
+class _Items(Coroutine[Any, Any, list[Any]]):
+    """A call of an async generator: awaited it gives a list, and `async for` goes through that."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, list[Any]]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, list[Any]]:
+        return self._coroutine.__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for item in await self._coroutine:
+            yield item
+
+    def send(self, value: Any) -> Any:
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()

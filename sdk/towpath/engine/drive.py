@@ -1,0 +1,198 @@
+"""Driving a run: the core says what is to happen, an execution makes it happen, and two loops stand between them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from towpath.context import enter, leave
+from towpath.engine import core
+from towpath.engine.clock import SYSTEM
+from towpath.engine.effects import Ask, Effect, Ending, Enter, Event, Hooks, Report, Settle, Sleep, Step
+from towpath.engine.execution import Execution
+from towpath.engine.flow_execution import FlowExecution
+from towpath.engine.ports import Surroundings
+from towpath.retries import delays_of
+
+if TYPE_CHECKING:
+    from towpath.engine.interrupts import Interrupt
+    from towpath.engine.ports import Clock, Launcher, Reporter
+    from towpath.flows import Flow
+    from towpath.runs import FlowRun
+    from towpath.states import State
+
+T = TypeVar("T")
+
+
+def run_flow(
+    flow: Flow[..., Any],
+    parameters: Mapping[str, Any],
+    *,
+    run: FlowRun,
+    reporter: Reporter | None = None,
+    launcher: Launcher | None = None,
+    clock: Clock | None = None,
+    retries: int | None = None,
+    timeout_seconds: float | None = None,
+    interrupt: Interrupt | None = None,
+) -> State[Any]:
+    """Run a flow to its end in this thread, be it sync or async, and give the final state.
+
+    Whatever user code raises, KeyboardInterrupt and SystemExit included, ends up in the state's `data`; only what the
+    reporter raises comes out.
+
+    Args:
+        flow: what to run.
+        parameters: values by name, as they travelled.
+        run: its facts, kept up to date; a name that it brings is kept.
+        reporter: told of each state before it counts.
+        launcher: runs flows called in the flow elsewhere; None: in this process.
+        clock: the real one by default.
+        retries: instead of the flow's own.
+        timeout_seconds: instead of the flow's own.
+        interrupt: ends the run from outside.
+    """
+    surroundings = Surroundings(clock or SYSTEM.clock, SYSTEM.dice, launcher)
+    execution = FlowExecution(flow, run, lambda *_: flow.signature.bind_names(parameters), surroundings, reporter)
+    if retries is not None:
+        delays = delays_of(flow.retry_delay_seconds, retries)
+        execution.plan = replace(execution.plan, retries=retries, delays=delays)
+    if timeout_seconds is not None:
+        execution.timeout_seconds = timeout_seconds
+    execution.stretch = interrupt
+    if flow.is_async:
+        from towpath.engine.loops import run as run_coroutine
+
+        return run_coroutine(drive_async(execution)).state
+    return drive(execution).state
+
+
+def drive(run: Execution) -> Ending:
+    """Drive a run in this thread until it has ended."""
+    life = core.life(run.plan, run.surroundings.dice)
+    event: Event = None
+    error: BaseException | None = None
+    token = enter(run.context)
+    try:
+        while True:
+            try:
+                effect = life.send(event) if error is None else life.throw(error)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            event = error = None
+            if isinstance(effect, Enter):
+                run.enter(effect)
+            elif isinstance(effect, Report):
+                run.report(effect.state)
+            else:
+                try:
+                    if run.stretch is None or isinstance(effect, Hooks):
+                        event = _do(run, effect)
+                    else:
+                        with run.stretch:
+                            event = _do(run, effect)
+                except BaseException as caught:
+                    error = run.cause(caught)
+    finally:
+        leave(token)
+
+
+async def drive_async(run: Execution) -> Ending:
+    """Drive a run in this event loop until it has ended."""
+    life = core.life(run.plan, run.surroundings.dice)
+    event: Event = None
+    error: BaseException | None = None
+    if run.stretch is not None:
+        run.stretch.in_loop()
+    token = enter(run.context)
+    try:
+        while True:
+            try:
+                effect = life.send(event) if error is None else life.throw(error)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            event = error = None
+            if isinstance(effect, Enter):
+                run.enter(effect)
+            elif isinstance(effect, Report):
+                run.report(effect.state)
+            else:
+                try:
+                    if run.stretch is None or isinstance(effect, Hooks):
+                        event = await _do_async(run, effect)
+                    else:
+                        with run.stretch:
+                            event = await _do_async(run, effect)
+                except BaseException as caught:
+                    error = run.cause(caught)
+    finally:
+        leave(token)
+
+
+def _do(run: Execution, effect: Effect) -> Event:
+    match effect:
+        case Step.CALL:
+            return run.call()
+        case Step.PREPARE:
+            return run.prepare()
+        case Hooks(state):
+            _settled(run.hooks(state))
+        case Ask(state):
+            return _settled(run.ask(state))
+        case Sleep(seconds):
+            run.surroundings.clock.sleep(seconds)
+        case Settle():
+            run.settle(effect)
+    return None
+
+
+async def _do_async(run: Execution, effect: Effect) -> Event:
+    match effect:
+        case Step.CALL:
+            return await run.call_async()
+        case Step.PREPARE:
+            return await run.prepare_async()
+        case Hooks(state):
+            await _settled_async(run.hooks(state))
+        case Ask(state):
+            return await _settled_async(run.ask(state))
+        case Sleep(seconds):
+            await run.surroundings.clock.sleep_async(seconds)
+        case Settle():
+            await run.settle_async(effect)
+    return None
+
+
+def _settled(steps: Generator[Awaitable[Any], Any, T]) -> T:
+    """Go, in synchronous code, through steps that may have to await something."""
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            awaitable = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        from towpath.engine.loops import run_anywhere
+
+        answer = error = None
+        try:
+            answer = run_anywhere(awaitable)
+        except BaseException as caught:
+            error = caught
+
+
+async def _settled_async(steps: Generator[Awaitable[Any], Any, T]) -> T:
+    """Go through steps that may have to await something."""
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            awaitable = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        answer = error = None
+        try:
+            answer = await awaitable
+        except BaseException as caught:
+            error = caught

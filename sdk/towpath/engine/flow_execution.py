@@ -1,0 +1,114 @@
+"""What the core's effects mean for a flow run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from towpath import resolve
+from towpath.context import RunContext, current
+from towpath.engine.effects import READY, Event, NotReady, Raised, Settle
+from towpath.engine.execution import Execution, plan_of, prints_logged, rendered
+from towpath.engine.scope import Scope
+from towpath.errors import ParameterError
+from towpath.runs import FlowRun
+from towpath.slugs import slug
+from towpath.states import State
+
+if TYPE_CHECKING:
+    from towpath.engine.ports import Reporter, Surroundings
+    from towpath.flows import Flow
+
+
+class FlowExecution(Execution):
+    """A flow run.
+
+    Args:
+        flow: what is run.
+        run: its facts.
+        bind: makes parameters by name of arguments, once what they come from has ended.
+        surroundings: clock, dice, and how children run.
+        reporter: told of each state.
+    """
+
+    __slots__ = ("bind", "reporter")
+    definition: Flow[..., Any]
+    run: FlowRun
+
+    def __init__(
+        self,
+        flow: Flow[..., Any],
+        run: FlowRun,
+        bind: Callable[[tuple[Any, ...], dict[str, Any]], Mapping[str, Any]],
+        surroundings: Surroundings,
+        reporter: Reporter | None,
+    ) -> None:
+        self.definition = flow
+        self.plan = plan_of(flow, is_flow=True)
+        self.args, self.kwargs, self.wait_for = (), {}, None
+        self.run = run
+        self.bind = bind
+        self.surroundings = surroundings
+        self.reporter = reporter
+        self.stretch = None
+        self.timeout_seconds = flow.timeout_seconds
+        self.unfit = False
+        run.name = run.name or ("" if flow.flow_run_name else slug())
+        self.context = RunContext(
+            flow=flow, flow_run=run, scope=None, log_prints=prints_logged(flow.log_prints, current())
+        )
+
+    def prepare(self) -> Event:
+        """Resolve futures among the arguments, bind and validate them."""
+        flow = self.definition
+        resolved = resolve.resolve_call(self.args, self.kwargs, self.wait_for)
+        if isinstance(resolved, NotReady):
+            return resolved
+        self.args, self.kwargs = resolved
+        try:
+            parameters = self.bind(self.args, self.kwargs)
+            if flow.should_validate_parameters:
+                parameters = flow.signature.validate(parameters)
+            self.run.parameters = parameters
+            if not self.run.name:
+                assert flow.flow_run_name is not None
+                self.run.name = rendered(flow.flow_run_name, parameters)
+        except ParameterError as error:
+            return Raised(error, unfit=True)
+        except Exception as error:
+            return Raised(error)
+        finally:
+            self.run.name = self.run.name or slug()
+        self.args, self.kwargs = flow.signature.call(parameters)
+        return READY
+
+    def report(self, state: State[Any]) -> None:
+        """Tell the reporter."""
+        if self.reporter is not None:
+            self.reporter.report(self.run, state)
+
+    def call(self) -> Event:
+        """Call user code, in a scope of its own."""
+        self._open()
+        return super().call()
+
+    async def call_async(self) -> Event:
+        """Call user code, in a scope of its own."""
+        self._open()
+        return await super().call_async()
+
+    def settle(self, effect: Settle) -> None:
+        """Bring to its end what user code has started."""
+        if self.context.scope is not None:
+            self.context.scope.settle(effect)
+
+    async def settle_async(self, effect: Settle) -> None:
+        """Bring to its end what user code has started."""
+        if self.context.scope is not None:
+            await self.context.scope.settle_async(effect)
+
+    def _open(self) -> None:
+        self.context.scope = Scope(self.definition.task_runner, self.surroundings)
+
+    def _may_hold_runs(self, value: Any) -> bool:
+        return type(value) not in resolve.ATOMS

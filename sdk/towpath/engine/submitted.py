@@ -1,0 +1,92 @@
+"""A run that goes on in a thread of its own, beside the one that started it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, cast
+
+from towpath.context import current
+from towpath.engine.core import told
+from towpath.engine.drive import drive, drive_async
+from towpath.engine.effects import Enter
+from towpath.engine.interrupts import Stretch
+from towpath.engine.scope import OUTSIDE, Scope
+from towpath.engine.threads import THREADS, here
+from towpath.futures import Future
+from towpath.states import State, StateType
+
+if TYPE_CHECKING:
+    from towpath.engine.execution import Execution
+    from towpath.tasks import Task
+
+
+class Submitted:
+    """A submitted task or flow: call it in a thread to run it."""
+
+    __slots__ = ("_begun", "_context", "execution", "future", "scope")
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        execution.stretch = Stretch()
+        self.future: Future[Any] = Future(execution.run)
+        outer = current()
+        self.scope: Scope = OUTSIDE if outer is None or outer.scope is None else outer.scope
+        self._begun = threading.Lock()
+        self._context = copy_context()
+
+    @property
+    def task(self) -> Task[..., Any]:
+        """What is called."""
+        return cast("Task[..., Any]", self.execution.definition)
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """With what."""
+        return self.execution.args
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """With what, by name."""
+        return self.execution.kwargs
+
+    def start(self) -> None:
+        """Have it run in a thread: a task in a place of the task runner, a flow in none."""
+        if self.execution.definition.is_flow:
+            THREADS.start(self)
+        else:
+            self.scope.submit(self)
+
+    def drop(self, reason: str) -> bool:
+        """See to it that a run which has not begun never does; tell whether that was so."""
+        if not self._begun.acquire(blocking=False):
+            return False
+        state: State[Any] = State(StateType.CANCELLED, message=reason)
+        self.execution.enter(Enter(state))
+        self.future.complete(state)
+        return True
+
+    def break_off(self, error: BaseException) -> None:
+        """End it where it is."""
+        assert self.execution.stretch is not None
+        self.execution.stretch.break_off(error)
+
+    def __call__(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
+        state: State[Any]
+        try:
+            state = self._context.run(self._run)
+        except BaseException as error:  # an interrupt in the very last moment
+            state = State(StateType.CRASHED, message=f"The run was ended by {told(error)}", data=error)
+        here.stretch = None
+        self.future.complete(state)
+        self.execution.release()
+
+    def _run(self) -> State[Any]:
+        if not self.execution.definition.is_async:
+            return drive(self.execution).state
+        from towpath.engine.loops import run
+
+        return run(drive_async(self.execution)).state

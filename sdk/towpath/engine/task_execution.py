@@ -1,0 +1,93 @@
+"""What the core's effects mean for a task run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from towpath import resolve
+from towpath.context import RunContext, current, current_tags
+from towpath.engine.effects import READY, Enter, Event, NotReady, Raised
+from towpath.engine.execution import Execution, plan_of, prints_logged, rendered
+from towpath.engine.scope import OUTSIDE
+from towpath.futures import Future
+from towpath.runs import TaskRun
+from towpath.states import TERMINAL, StateType
+
+if TYPE_CHECKING:
+    from towpath.tasks import Task
+
+
+class TaskExecution(Execution):
+    """A task run."""
+
+    __slots__ = ()
+    definition: Task[..., Any]
+    run: TaskRun
+
+    def __init__(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+        outer = current()
+        scope = OUTSIDE if outer is None or outer.scope is None else outer.scope
+        flow_run = None if outer is None else outer.flow_run
+        self.definition = task
+        self.plan = plan_of(task, is_flow=False)
+        self.args, self.kwargs, self.wait_for = args, kwargs, wait_for
+        self.surroundings = scope.surroundings
+        self.stretch = None
+        self.timeout_seconds = task.timeout_seconds
+        self.unfit = False
+        tags = current_tags() | task.tags if task.tags else current_tags()
+        self.run = TaskRun(task.name, scope.number(task.name), flow_run, tags, partial(bound, task, args, kwargs))
+        self.context = RunContext(
+            flow=None if outer is None else outer.flow,
+            flow_run=flow_run,
+            scope=scope,
+            log_prints=prints_logged(task.log_prints, outer),
+            task=task,
+            task_run=self.run,
+        )
+        if flow_run is not None:
+            flow_run.tasks.begun()
+
+    def prepare(self) -> Event:
+        """Resolve futures among the arguments."""
+        if self.wait_for is not None or resolve.has_futures(self.args, self.kwargs):
+            resolved = resolve.resolve_call(self.args, self.kwargs, self.wait_for)
+            if isinstance(resolved, NotReady):
+                return resolved
+            self.args, self.kwargs = resolved
+            self.run.bind(partial(bound, self.definition, self.args, self.kwargs))
+        if self.definition.task_run_name is not None:
+            try:
+                self.run.name = rendered(self.definition.task_run_name, self.run.parameters)
+            except Exception as error:
+                return Raised(error)
+        return READY
+
+    def enter(self, effect: Enter) -> None:
+        """Put the run into a state, and count its end."""
+        super().enter(effect)
+        type_ = effect.state.type
+        if self.run.flow_run is not None and (type_ in TERMINAL or type_ is StateType.PENDING):
+            self.run.flow_run.tasks.ended(completed=type_ is StateType.COMPLETED)
+
+    def release(self) -> None:
+        """Let go of the arguments."""
+        super().release()
+        self.run.bind(None)
+
+    def _may_hold_runs(self, value: Any) -> bool:
+        if isinstance(value, (list, tuple, set, frozenset)):
+            value = next(iter(value), None)
+        return isinstance(value, Future)
+
+
+def bound(task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a task's arguments by name, defaults included; nothing if they do not fit."""
+    try:
+        arguments = task.signature.bind(*args, **kwargs)
+    except TypeError:
+        return {}
+    arguments.apply_defaults()
+    return arguments.arguments

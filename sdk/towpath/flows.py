@@ -1,0 +1,197 @@
+"""`@flow`: a function whose calls are flow runs; in a cluster, each on a Job of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Sequence as Seq
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
+
+from towpath.definitions import HOOKS, CommonOptions, Definition, F
+from towpath.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from towpath.runners import TaskRunner
+    from towpath.signatures import FlowSignature
+
+P = ParamSpec("P")
+P2 = ParamSpec("P2")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class FlowOptions(CommonOptions, total=False):
+    """Options of `@flow`."""
+
+    flow_run_name: str | Callable[..., str] | None
+    """Template over the parameters, or a function that gives the name; two words by default."""
+    task_runner: TaskRunner | Callable[[], TaskRunner] | None
+    """What runs submitted tasks: a ThreadPoolTaskRunner by default."""
+    validate_parameters: bool
+    """Whether parameters are validated and coerced by their annotations; true by default."""
+    on_cancellation: Seq[Callable[[Any, Any, Any], Any]] | None
+    """Called with (flow, run, state) when the run has been cancelled, within its grace period."""
+    on_crashed: Seq[Callable[[Any, Any, Any], Any]] | None
+    """Called when the run was ended by something other than its own code."""
+    persist_result: bool | None
+    """Whether the result is kept although nobody waits for it; by default if `result_storage` is set."""
+    result_storage: str | None
+    """Where a result that is too large for the run's status goes: a path or an fsspec URL."""
+    result_serializer: str | None
+    """How a kept result is written: `pickle` or `json`."""
+    image: str | None
+    """Container image of the run's Job; the parent's by default."""
+    resources: Mapping[str, Any] | None
+    """Resources of the run's container, as in a Pod: `{"requests": {"memory": "2Gi"}}`."""
+    template: Mapping[str, Any] | None
+    """Pod template merged over the others."""
+    infra_retries: int | None
+    """How often a run is started anew whose infrastructure failed; 3 by default."""
+    inline: bool
+    """Whether the flow, called in a flow, stays in that one's process even in a cluster."""
+
+
+class Flow(Definition[P, R]):
+    """A function whose calls are flow runs; made by `@flow`.
+
+    Called in a flow that runs in a cluster, it runs on a Job of its own, unless it is `inline`: the call still gives
+    the value, or raises the exception.
+
+    Use:
+        etl("2026-01-31")                     # runs, gives the value or raises
+        etl("2026-01-31", return_state=True)  # the state instead
+        etl.submit("2026-01-31")              # a future: runs beside the caller
+        etl.map(days)                         # a future for each
+        etl.with_options(retries=2)(day)
+    """
+
+    is_flow = True
+    _DEFAULTS: ClassVar[Mapping[str, Any]] = {
+        "name": None,
+        "version": None,
+        "description": None,
+        "retries": 0,
+        "retry_delay_seconds": None,
+        "retry_jitter_factor": None,
+        "retry_condition_fn": None,
+        "timeout_seconds": None,
+        "log_prints": None,
+        "flow_run_name": None,
+        "task_runner": None,
+        "validate_parameters": True,
+        "persist_result": None,
+        "result_storage": None,
+        "result_serializer": None,
+        "image": None,
+        "resources": None,
+        "template": None,
+        "infra_retries": None,
+        "inline": False,
+        **dict.fromkeys(HOOKS),
+    }
+
+    def __init__(self, fn: Callable[P, R], **options: Unpack[FlowOptions]) -> None:
+        super().__init__(fn, options)
+        self.flow_run_name: str | Callable[..., str] | None = options.get("flow_run_name")
+        self.task_runner: TaskRunner | Callable[[], TaskRunner] | None = options.get("task_runner")
+        self.should_validate_parameters: bool = options.get("validate_parameters", True)
+        self.persist_result: bool | None = options.get("persist_result")
+        self.result_storage: str | None = options.get("result_storage")
+        self.result_serializer: str | None = options.get("result_serializer")
+        self.image: str | None = options.get("image")
+        self.resources: Mapping[str, Any] | None = options.get("resources")
+        self.template: Mapping[str, Any] | None = options.get("template")
+        self.infra_retries: int | None = options.get("infra_retries")
+        self.inline: bool = options.get("inline", False)
+        if self.infra_retries is not None and not self.infra_retries >= 0:
+            raise ConfigurationError(f"infra_retries must be a whole number, 0 or more; got {self.infra_retries!r}.")
+
+    def _name_of(self, fn: Callable[..., Any]) -> str:
+        return super()._name_of(fn).replace("_", "-")
+
+    @cached_property
+    def signature(self) -> FlowSignature:
+        """What the flow takes."""
+        from towpath.signatures import FlowSignature
+
+        return FlowSignature(self.fn, self.name, self._names)
+
+    def parameter_schema(self) -> dict[str, Any]:
+        """Describe the parameters as JSON Schema."""
+        return self.signature.schema()
+
+    def validate_parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Bind parameters given by name, validate and coerce them.
+
+        Raises:
+            ParameterError: each wrong field, its value and why.
+        """
+        return self.signature.validate(self.signature.bind_names(parameters))
+
+    def on_cancellation(self, fn: F) -> F:
+        """Register a hook for a run that has been cancelled; use as a decorator."""
+        return self._add_hook("on_cancellation", fn)
+
+    def on_crashed(self, fn: F) -> F:
+        """Register a hook for a run that was ended by something other than its own code; use as a decorator."""
+        return self._add_hook("on_crashed", fn)
+
+    def with_options(self, **options: Unpack[FlowOptions]) -> Self:
+        """Give a flow of the same function with some options changed."""
+        return self.with_changes(options)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self: Flow[Concatenate[Any, P2], R], instance: object, owner: type | None = None) -> Flow[P2, R]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.bound_to(instance, owner)
+
+
+@overload
+def flow(fn: Callable[P, AsyncGenerator[T, Any]], /) -> Flow[P, Coroutine[Any, Any, list[T]]]: ...
+@overload
+def flow(fn: Callable[P, AsyncIterator[T]], /) -> Flow[P, Coroutine[Any, Any, list[T]]]: ...
+@overload
+def flow(fn: Callable[P, Generator[T, Any, Any]], /) -> Flow[P, list[T]]: ...
+@overload
+def flow(fn: Callable[P, Iterator[T]], /) -> Flow[P, list[T]]: ...
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(**options: Unpack[FlowOptions]) -> FlowDecorator: ...
+def flow(fn: Any = None, /, **options: Any) -> Any:
+    """Make a flow of a function.
+
+    Use:
+        @flow
+        def etl(day: date) -> int: ...
+
+        @flow(retries=2, timeout_seconds=3600, image="registry/etl:1", resources={"requests": {"memory": "2Gi"}})
+        def train(model: str) -> float: ...
+
+    Args:
+        fn: the function, sync, async or a generator (which gives a list).
+        **options: see FlowOptions.
+    """
+    if fn is None:
+        return lambda function: Flow(function, **options)
+    return Flow(fn, **options)
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class FlowDecorator(Protocol):
+        """What `flow(...)` with options gives."""
+
+        @overload
+        def __call__(self, fn: Callable[P, AsyncGenerator[T, Any]], /) -> Flow[P, Coroutine[Any, Any, list[T]]]: ...
+        @overload
+        def __call__(self, fn: Callable[P, AsyncIterator[T]], /) -> Flow[P, Coroutine[Any, Any, list[T]]]: ...
+        @overload
+        def __call__(self, fn: Callable[P, Generator[T, Any, Any]], /) -> Flow[P, list[T]]: ...
+        @overload
+        def __call__(self, fn: Callable[P, Iterator[T]], /) -> Flow[P, list[T]]: ...
+        @overload
+        def __call__(self, fn: Callable[P, R], /) -> Flow[P, R]: ...
