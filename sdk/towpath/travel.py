@@ -11,6 +11,7 @@ import base64
 import json
 import traceback
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, Final, Literal
 
 from towpath import limits, stores
@@ -107,7 +108,8 @@ def pack_error(error: BaseException, reason: str, kind: Literal["User", "Infrast
         "type": limits.cut(_type_name(type(error)), limits.ERROR_TYPE),
     }
     if error.__traceback__ is not None:
-        packed["traceback"] = limits.cut_front("".join(traceback.format_exception(error)), limits.ERROR_TRACEBACK)
+        lines = traceback.format_exception(type(error), error, _authors_part(error.__traceback__))
+        packed["traceback"] = limits.cut_front("".join(lines), limits.ERROR_TRACEBACK)
     pickled = _pickled_exception(error)
     if pickled is not None:
         packed["exception"] = pickled
@@ -175,6 +177,14 @@ def _survives_json(value: object, above: set[int]) -> bool:
         return all(type(key) is str and _survives_json(item, inner) for key, item in value.items())
     assert isinstance(value, list)
     return all(_survives_json(item, inner) for item in value)
+
+
+def _authors_part(at: TracebackType) -> TracebackType:
+    """Leave out our own frames at the beginning of a traceback: what is left is the flow's."""
+    part: TracebackType | None = at
+    while part is not None and part.tb_frame.f_globals.get("__name__", "").startswith("towpath."):
+        part = part.tb_next
+    return part or at
 
 
 def _pickled_exception(error: BaseException) -> str | None:

@@ -68,15 +68,15 @@ def check_depth(depth: int, most: int, called: str) -> None:
         )
 
 
-def call_of(flow: Flow[Any, Any], entrypoint: str, image: str) -> dict[str, Any]:
-    """Write a flow in place, as `spec.flow` has it, with everything that its options say about its Job.
+def call_of(flow: Flow[Any, Any], entrypoint: str, own: OwnRun) -> dict[str, Any]:
+    """Write a flow in place, as `spec.flow` has it; its own template goes over the one inherited here.
 
     Args:
         flow: the flow.
         entrypoint: where it is in the image.
-        image: used unless the flow has one of its own.
+        own: the run that calls, whose image is used unless the flow has one, and whose template is inherited.
     """
-    own_image = flow.image or image
+    own_image = flow.image or own.image
     if not own_image:
         raise ConfigurationError(
             f"Flow {flow.name!r} cannot run in a pod of its own: neither it nor this run has an image."
@@ -92,9 +92,8 @@ def call_of(flow: Flow[Any, Any], entrypoint: str, image: str) -> dict[str, Any]
         written["timeoutSeconds"] = math.ceil(flow.timeout_seconds)
     if flow.infra_retries is not None:
         written["infraRetries"] = flow.infra_retries
-    template = template_of(flow.template, {"resources": flow.resources} if flow.resources else {})
-    if template:
-        written["template"] = template
+    if own.template:
+        written["template"] = dict(own.template)
     return written
 
 

@@ -51,9 +51,11 @@ class ClusterLauncher:
         """Create the call's FlowRun, or find the one that an earlier try of the parent created."""
         flow = call.flow
         spec: dict[str, Any] = {
-            "flow": children.call_of(flow, entrypoint_of(flow), self.own.image),
+            "flow": children.call_of(flow, entrypoint_of(flow), self.own),
             "parameters": children.travelling(flow, call.parameters),
         }
+        if template := children.template_of(flow.template, {"resources": flow.resources} if flow.resources else {}):
+            spec["template"] = template
         if call.tags:
             spec["tags"] = sorted(call.tags)
         if storage := flow.result_storage or self.own.result_storage:

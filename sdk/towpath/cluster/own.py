@@ -36,6 +36,8 @@ class OwnRun:
     retries: int | None = None
     timeout_seconds: int | None = None
     result_storage: str | None = None
+    template: Mapping[str, Any] = field(default_factory=dict)
+    """The pod template that children inherit."""
 
 
 def own_run(environment: Mapping[str, str]) -> OwnRun | None:
@@ -64,6 +66,7 @@ def own_run(environment: Mapping[str, str]) -> OwnRun | None:
         retries=_whole(environment, names.ENV_RETRIES),
         timeout_seconds=_whole(environment, names.ENV_TIMEOUT_SECONDS),
         result_storage=environment.get(names.ENV_RESULT_STORAGE) or None,
+        template=_json(environment, names.ENV_TEMPLATE, dict),
     )
 
 

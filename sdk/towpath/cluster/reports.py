@@ -92,8 +92,6 @@ class RunReporter:
             RunOver: there is nothing left to say; before the end it means that no more user code should run.
             ClusterError: RUNNING, or the end, could neither be reported nor left as the termination message.
         """
-        if run.id != self._own.uid:
-            return  # a flow that runs inline has no FlowRun of its own
         if state.is_final():
             self.ending = True
             self._end(run, state)

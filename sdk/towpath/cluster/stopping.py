@@ -1,7 +1,7 @@
 """SIGTERM: ends a run in order, within its grace period, and in any case.
 
-The first signal asks why (a cancel, or something that took the pod), interrupts user code, and leaves hooks and report the
-rest of the grace period. A second one, or the end of that period, ends the process at once.
+The first signal asks why (a cancel, or something that took the pod), interrupts user code, and leaves hooks and report
+the rest of the grace period. A second one, or the end of that period, ends the process at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`python -m towpath.engine`: one attempt of one run, in its pod.
 
-Takes all that it needs from the environment, loads the flow, reports RUNNING, runs, reports the end, and exits: 0 if the
-end, or that there is nothing to say, is known; anything else if nobody said how the run ended, so that the operator has to
-find out.
+Takes all that it needs from the environment, loads the flow, reports RUNNING, runs, reports the end, and exits: 0 if it
+is known how the run ended; anything else if nobody has said so, and the operator has to find out.
 
 TOWPATH_GRACE_SECONDS      how long an orderly end may take after SIGTERM; below the pod's own grace period      25
 TOWPATH_TERMINATION_LOG    file of the termination message                                      /dev/termination-log
@@ -53,7 +52,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
             attempt.close()
         return attempt.exit_code()
     except (ClusterError, ConfigurationError) as error:
-        log.error("The run cannot be reported, so it is left to the operator. %s", error)
+        log.error("The run cannot be reported, so it is left to the operator. %s", error)  # noqa: TRY400 it says it all
     except BaseException:
         log.exception("The engine failed; how the run ended is left to the operator.")
     return _NO_REPORT
@@ -108,6 +107,7 @@ class Attempt:
         from towpath.engine.drive import run_flow
         from towpath.engine.effects import Ended
         from towpath.errors import EntrypointError
+        from towpath.loggers import get_logger
         from towpath.states import Cancelled, Crashed, Failed
 
         try:
@@ -115,6 +115,7 @@ class Attempt:
                 with self._interrupt:
                     flow = self._load()
             except EntrypointError as error:
+                get_logger("towpath.engine").error("%s", error, exc_info=error.__cause__)
                 self._reporter.report(self._run, Failed(message=str(error), data=error))
             except Ended as ended:
                 state = Cancelled if ended.cancelled else Crashed
@@ -142,9 +143,9 @@ class Attempt:
         if self._reporter.ending:
             return
         if self._reporter.wanted_cancelled():
-            self._interrupt.stop("The run was cancelled.", cancelled=True)
+            self._interrupt.end("The run was cancelled.", cancelled=True)
         else:
-            self._interrupt.stop("The process was told to stop (SIGTERM), and nobody had asked for the run to end.")
+            self._interrupt.end("The process was told to stop (SIGTERM), and nobody had asked for the run to end.")
         self._launcher.close()
 
     def exit_code(self) -> int:

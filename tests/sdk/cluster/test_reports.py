@@ -366,13 +366,3 @@ def test_a_run_that_was_stopped_leaves_the_next_step_to_the_operator(tmp_path: P
     assert world.status["state"]["type"] == "RUNNING"
     assert json.loads((tmp_path / "log").read_bytes())["error"]["kind"] == "Infrastructure"
     assert world.reporter.left
-
-
-def test_another_run_in_the_process_is_not_reported(world: World) -> None:
-    """A flow called with `inline=True` has no FlowRun of its own."""
-    world.begin()
-    inline = FlowRun(flow_name="child", name="child", id="another", parent_id=world.uid)
-    world.reporter.report(inline, Running())
-    world.reporter.report(inline, Failed())
-    assert world.status["state"]["type"] == "RUNNING"
-    assert not world.reporter.ending
