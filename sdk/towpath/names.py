@@ -47,6 +47,8 @@ ENV_TAGS: Final = "TOWPATH_TAGS"
 ENV_RETRIES: Final = "TOWPATH_RETRIES"
 ENV_TIMEOUT_SECONDS: Final = "TOWPATH_TIMEOUT_SECONDS"
 ENV_RESULT_STORAGE: Final = "TOWPATH_RESULT_STORAGE"
+#: The pod template that the run's children inherit, as JSON (docs/decisions/0004).
+ENV_TEMPLATE: Final = "TOWPATH_TEMPLATE"
 
 #: Nesting of runs deeper than this is refused (a recursion guard).
 MAX_DEPTH: Final = 20

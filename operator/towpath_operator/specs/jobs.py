@@ -12,7 +12,7 @@ from typing import Final
 from towpath import names
 from towpath_operator.reconcile.policy import Policy
 from towpath_operator.specs.resolved import ResolvedRun
-from towpath_operator.specs.templates import CREDENTIALS_VOLUME, Json, merged
+from towpath_operator.specs.templates import CREDENTIALS_VOLUME, Json, handed_down, merged
 from towpath_operator.specs.terms import ANNOTATION, Terms
 
 ENGINE: Final = ("python", "-m", "towpath.engine")
@@ -117,6 +117,7 @@ def _pod_template(run: ResolvedRun, attempt: int, policy: Policy) -> Json:
 
 def _environment(run: ResolvedRun, attempt: int) -> Mapping[str, str]:
     """Tell the process all it needs, so that it reads nothing before it starts; what does not apply is left out."""
+    inherited = handed_down(run.templates)
     told = {
         names.ENV_RUN: run.name,
         names.ENV_RUN_UID: run.uid,
@@ -134,6 +135,7 @@ def _environment(run: ResolvedRun, attempt: int) -> Mapping[str, str]:
         names.ENV_RETRIES: "" if run.retries is None else str(run.retries),
         names.ENV_TIMEOUT_SECONDS: "" if run.timeout_seconds is None else str(run.timeout_seconds),
         names.ENV_RESULT_STORAGE: run.result_storage,
+        names.ENV_TEMPLATE: names.canonical_json(inherited) if inherited and run.reports_itself else "",
     }
     return {name: value.replace("$", "$$") for name, value in told.items() if value}
 

@@ -38,6 +38,9 @@ _NEEDED: Final = frozenset(
     {"metadata", "spec", "containers", "volumes", "env", "volumeMounts", "image", "restartPolicy"}
 )
 
+#: A child has its own image and needs its own amount of memory.
+_OWN_OF_A_RUN: Final = frozenset({"image", "resources"})
+
 _NODE = "a run's pod may not reach into its node"
 _TAKE_OUT = "Take it out of the template."
 
@@ -57,6 +60,22 @@ def merged(base: Json, templates: Sequence[Mapping[str, Any]]) -> Json:
         check(template)
         result = _merge(result, template)
     return result
+
+
+def handed_down(templates: Sequence[Mapping[str, Any]]) -> Json:
+    """Merge the templates of a run into the one that its children inherit: all but what the container needs for itself.
+
+    Raises:
+        InvalidTemplate: the first thing wrong with any of them.
+    """
+    result = merged({}, templates)
+    containers = result.get("spec", {}).get("containers", ())
+    kept = [{key: value for key, value in each.items() if key not in _OWN_OF_A_RUN} for each in containers]
+    if containers:
+        result["spec"] = result["spec"] | {"containers": [each for each in kept if len(each) > 1]}
+        if not result["spec"]["containers"]:
+            del result["spec"]["containers"]
+    return {key: value for key, value in result.items() if value}
 
 
 def check(template: Any) -> None:
