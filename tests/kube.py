@@ -52,7 +52,9 @@ class Kube:
         """Give the same API server as somebody else sees it."""
         return Kube(self.kubeconfig, token)
 
-    def call(self, method: str, path: str, body: object = None, *, kind: str = "application/json", **params: str) -> Body:
+    def call(
+        self, method: str, path: str, body: object = None, *, kind: str = "application/json", **params: str
+    ) -> Body:
         """Send one request; raises ApiError for anything but success."""
         content = None if body is None else json.dumps(body)
         answer = self.http.request(method, path, content=content, params=params, headers={"Content-Type": kind})
@@ -118,11 +120,18 @@ class Kube:
                 if until(last):
                     return last
         state = json.dumps(last.get("status") if last else None, indent=1)
-        raise AssertionError(f"{path}: {what or 'the condition'} did not come true within {timeout} s; last seen:\n{state}")
+        raise AssertionError(
+            f"{path}: {what or 'the condition'} did not come true within {timeout} s; last seen:\n{state}"
+        )
 
     def _events(self, collection: str, name: str, version: str, deadline: float) -> Iterator[Body | None]:
         left = max(1, int(deadline - time.monotonic()) + 1)
-        params = {"watch": "1", "fieldSelector": f"metadata.name={name}", "resourceVersion": version, "timeoutSeconds": str(left)}
+        params = {
+            "watch": "1",
+            "fieldSelector": f"metadata.name={name}",
+            "resourceVersion": version,
+            "timeoutSeconds": str(left),
+        }
         try:
             with self.http.stream("GET", collection, params=params, timeout=httpx.Timeout(10, read=left + 5)) as stream:
                 for line in stream.iter_lines():

@@ -30,7 +30,9 @@ def _one_process(code: str) -> float:
 def peak_memory(code: str) -> int:
     """Give the peak resident bytes of a Python process that runs some code."""
     tell = f"{code}\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
-    return int(subprocess.run([sys.executable, "-c", tell], check=True, capture_output=True, text=True).stdout.split()[-1])
+    return int(
+        subprocess.run([sys.executable, "-c", tell], check=True, capture_output=True, text=True).stdout.split()[-1]
+    )
 
 
 def loop_cpu(body: Callable[[int], object], times: int, rounds: int = 5) -> float:

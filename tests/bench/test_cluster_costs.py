@@ -39,7 +39,9 @@ class PodClock:
     def wait(self, job_prefix: str, timeout: float = 60) -> float:
         """Give the moment at which a container of the Job's pod was seen to run."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._of(job_prefix) is not None, timeout), f"no pod of {job_prefix} ran"
+            assert self._changed.wait_for(lambda: self._of(job_prefix) is not None, timeout), (
+                f"no pod of {job_prefix} ran"
+            )
             moment = self._of(job_prefix)
         assert moment is not None
         return moment
@@ -62,7 +64,12 @@ class PodClock:
 
 def raw_job(name: str, image: str) -> dict[str, Any]:
     """Build the Job that somebody without Towpath would write for the same container."""
-    container = {"name": "flow", "image": image, "command": COMMAND, "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}}
+    container = {
+        "name": "flow",
+        "image": image,
+        "command": COMMAND,
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -115,12 +122,17 @@ def test_a_run_costs_at_most_five_writes(runs: Runs, cluster: Cluster) -> None: 
     deadline = time.monotonic() + 10
     while True:
         written = writes(cluster, bodies)
-        if all(written[name][f"patch flowruns/status by {RUNNER}"] >= 2 for name in names) or time.monotonic() > deadline:
+        if (
+            all(written[name][f"patch flowruns/status by {RUNNER}"] >= 2 for name in names)
+            or time.monotonic() > deadline
+        ):
             break
         time.sleep(0.2)
 
     rows = [[what, str(count)] for what, count in sorted(written[names[0]].items())]
-    print(table("API writes of one run, by whom", ["write", "times"], [*rows, ["in all", str(written[names[0]].total())]]))
+    print(
+        table("API writes of one run, by whom", ["write", "times"], [*rows, ["in all", str(written[names[0]].total())]])
+    )
     for name in names:
         assert 4 <= written[name].total() <= 5, written[name]
 
@@ -142,7 +154,13 @@ def writes(cluster: Cluster, runs: dict[str, dict[str, Any]]) -> dict[str, Count
         if entry["verb"] not in {"create", "update", "patch", "delete"}:
             continue
         user = entry["user"]["username"]
-        who = OPERATOR if user.startswith(f"system:serviceaccount:{SYSTEM}:") else RUNNER if user.endswith(":towpath-runner") else None
+        who = (
+            OPERATOR
+            if user.startswith(f"system:serviceaccount:{SYSTEM}:")
+            else RUNNER
+            if user.endswith(":towpath-runner")
+            else None
+        )
         if who:
             resource = "/".join(part for part in (target["resource"], target.get("subresource")) if part)
             counted[run][f"{entry['verb']} {resource} by {who}"] += 1

@@ -23,7 +23,12 @@ def test_the_import_costs_less_than_three_bare_interpreters() -> None:
             ["what", "CPU", "in bare interpreters", "memory"],
             [
                 ["python -c pass", milliseconds(bare), "1.0", f"{peak_memory('pass') / 2**20:.1f} MiB"],
-                ["from towpath import flow, task", milliseconds(ours), f"{ours / bare:.1f}", f"{memory / 2**20:.1f} MiB"],
+                [
+                    "from towpath import flow, task",
+                    milliseconds(ours),
+                    f"{ours / bare:.1f}",
+                    f"{memory / 2**20:.1f} MiB",
+                ],
             ],
         )
     )

@@ -20,7 +20,15 @@ from tests.kube import Kube
 
 Moment = Literal["before", "after"]
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
-HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "content-encoding"}
+HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "content-length",
+    "host",
+    "accept-encoding",
+    "content-encoding",
+}
 
 
 class KillingProxy:
@@ -57,7 +65,9 @@ class KillingProxy:
 
     async def _main(self) -> None:
         self._stopping = asyncio.Event()
-        async with aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)) as self._session:
+        async with aiohttp.ClientSession(
+            auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)
+        ) as self._session:
             application = web.Application(client_max_size=2**24)
             application.router.add_route("*", "/{path:.*}", self._forward)
             runner = web.AppRunner(application, shutdown_timeout=0.1)

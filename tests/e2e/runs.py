@@ -61,7 +61,10 @@ class Runs:
     def reached(self, name: str, type_: StateType, timeout: float = 60) -> Body:
         """Wait until a run is in a state; give it."""
         body = self.kube.wait(
-            self.path("flowruns", name), lambda run: run is not None and state_type(run) is type_, timeout, f"state {type_}"
+            self.path("flowruns", name),
+            lambda run: run is not None and state_type(run) is type_,
+            timeout,
+            f"state {type_}",
         )
         assert body is not None
         return body
@@ -85,7 +88,9 @@ class Runs:
             found = [child for child in self.children(name) if state_type(child) is type_]
             if len(found) >= count:
                 return found
-            assert time.monotonic() < deadline, f"{name} has {len(found)} children {type_}, not {count}, after {timeout} s"
+            assert time.monotonic() < deadline, (
+                f"{name} has {len(found)} children {type_}, not {count}, after {timeout} s"
+            )
             time.sleep(0.2)
 
     def jobs(self, name: str) -> list[Body]:

@@ -13,7 +13,12 @@ pytestmark = pytest.mark.cluster
 
 def test_bad_parameters_fail_before_any_pod(runs: Runs) -> None:
     """Parameters that do not fit the schema: FAILED, each wrong one named with its value, and no Job."""
-    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"x": {"type": "integer"}},
+        "required": ["x"],
+        "additionalProperties": False,
+    }
     wrong = runs.ended(runs.start("add", {"x": "many", "z": 1}, flow={"parameters": schema}))
 
     assert (state(wrong)["type"], state(wrong)["reason"]) == ("FAILED", "InvalidParameters")
@@ -97,7 +102,9 @@ def test_a_deleted_job_is_noticed(runs: Runs) -> None:
     name = runs.start("nap", {"seconds": 300}, infraRetries=0)
     running = runs.reached(name, StateType.RUNNING)
 
-    runs.kube.delete(runs.path("jobs", running["status"]["job"], group="/apis/batch/v1"), propagationPolicy="Background")
+    runs.kube.delete(
+        runs.path("jobs", running["status"]["job"], group="/apis/batch/v1"), propagationPolicy="Background"
+    )
 
     run = runs.ended(name)
     assert state(run)["type"] == "CRASHED"

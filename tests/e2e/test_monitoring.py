@@ -105,7 +105,9 @@ def listening_port(process: subprocess.Popen[bytes], log: Path) -> int:
     raise AssertionError(f"Prometheus does not listen:\n{log.read_text()}")
 
 
-def test_every_query_of_dashboard_and_alerts_works_on_what_the_operator_says(runs: Runs, prometheus: Prometheus) -> None:
+def test_every_query_of_dashboard_and_alerts_works_on_what_the_operator_says(
+    runs: Runs, prometheus: Prometheus
+) -> None:
     """Each query is accepted, and the ones about runs that were made here have an answer."""
     runs.ended(runs.start("add", {"x": 1}))
     runs.ended(runs.start("sell", {"item": "tea"}))

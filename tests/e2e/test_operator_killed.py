@@ -67,7 +67,9 @@ class Operator:
             "TOWPATH_OPERATOR_LISTEN_PORT": str(port),
         }
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "towpath_operator"], env=environ, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "towpath_operator"], env=environ, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()[-3000:]
@@ -125,7 +127,9 @@ def operator(proxy: KillingProxy, tmp_path: Path) -> Iterator[Operator]:
 
 def jobs_created(cluster: Cluster, run: str) -> Counter[str]:
     """Count the Jobs that the API server created for a run over its whole history, by name, from the audit log."""
-    created = re.compile(rf'"verb":"create".*"resource":"jobs","namespace":"{NAMESPACE}","name":"({run}-[^"]*)".*"code":201')
+    created = re.compile(
+        rf'"verb":"create".*"resource":"jobs","namespace":"{NAMESPACE}","name":"({run}-[^"]*)".*"code":201'
+    )
     return Counter(found[1] for line in cluster.audit_log.read_text().splitlines() if (found := created.search(line)))
 
 
