@@ -107,8 +107,9 @@ def pack_error(error: BaseException, reason: str, kind: Literal["User", "Infrast
         "message": limits.cut(describe(error), limits.ERROR_MESSAGE),
         "type": limits.cut(_type_name(type(error)), limits.ERROR_TYPE),
     }
-    if error.__traceback__ is not None:
-        lines = traceback.format_exception(type(error), error, _authors_part(error.__traceback__))
+    part = _authors_part(error.__traceback__)
+    if part is not None or error.__cause__ is not None:
+        lines = traceback.format_exception(type(error), error, part)
         packed["traceback"] = limits.cut_front("".join(lines), limits.ERROR_TRACEBACK)
     pickled = _pickled_exception(error)
     if pickled is not None:
@@ -179,27 +180,44 @@ def _survives_json(value: object, above: set[int]) -> bool:
     return all(_survives_json(item, inner) for item in value)
 
 
-def _authors_part(at: TracebackType) -> TracebackType:
-    """Leave out our own frames at the beginning of a traceback: what is left is the flow's."""
-    part: TracebackType | None = at
-    while part is not None and part.tb_frame.f_globals.get("__name__", "").startswith("towpath."):
-        part = part.tb_next
-    return part or at
+def _authors_part(at: TracebackType | None) -> TracebackType | None:
+    """Leave out our own frames at the beginning of a traceback: what is left, if anything is, is the flow's."""
+    while at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("towpath."):
+        at = at.tb_next
+    return at
+
+
+class _Rebuilt:
+    """Pickles an exception without its `__init__`: most of those with one of their own cannot be built from `args`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self._error), self._error.args, self._error.__dict__)
+
+
+def _rebuild(type_: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    error = type_.__new__(type_, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 def _pickled_exception(error: BaseException) -> str | None:
-    try:
-        import cloudpickle
+    """Pickle an exception, by its own means or ours, if what comes out is the same and small enough."""
+    import cloudpickle
 
-        pickled: bytes = cloudpickle.dumps(error)
-        text = base64.b64encode(pickled).decode()
-        if len(text) > limits.ERROR_EXCEPTION:
-            return None
-        again = _unpickle(pickled)  # many exceptions can be pickled, but not built again
-        same = isinstance(again, type(error)) or _type_name(type(again)) == _type_name(type(error))
-        return text if same and str(again) == str(error) else None
-    except Exception:
-        return None
+    for pickled_as in (error, _Rebuilt(error)):
+        try:
+            pickled: bytes = cloudpickle.dumps(pickled_as)
+            again = _unpickle(pickled)
+            if _type_name(type(again)) == _type_name(type(error)) and str(again) == str(error):
+                text = base64.b64encode(pickled).decode()
+                return text if len(text) <= limits.ERROR_EXCEPTION else None
+        except Exception:  # noqa: S112 then the next way, or none
+            continue
+    return None
 
 
 def _own_exception(error: Mapping[str, Any]) -> Exception | None:

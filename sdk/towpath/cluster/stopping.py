@@ -37,7 +37,7 @@ class Stopping:
     """
 
     def __init__(self, grace_seconds: float = GRACE_SECONDS, exit_now: Callable[[int], object] = os._exit) -> None:
-        self._grace_seconds, self._exit_now = grace_seconds, exit_now
+        self.grace_seconds, self._exit_now = grace_seconds, exit_now
         self._run: Stoppable | None = None
         self._signals = 0
         self._begun = False
@@ -68,7 +68,7 @@ class Stopping:
         if self._begun or self._run is None:
             return
         self._begun = True
-        self.exit_within(self._grace_seconds)
+        self.exit_within(self.grace_seconds)
         threading.Thread(target=self._run.stop, name="towpath-stop", daemon=True).start()
 
     def _code(self) -> int:

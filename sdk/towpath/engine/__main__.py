@@ -48,7 +48,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         try:
             attempt.run()
         finally:
-            stopping.exit_within(_LINGER_SECONDS)
+            stopping.exit_within(min(_LINGER_SECONDS, stopping.grace_seconds))
             attempt.close()
         return attempt.exit_code()
     except (ClusterError, ConfigurationError) as error:

@@ -56,11 +56,20 @@ class OutOfStock(Exception):  # noqa: N818
         return OutOfStock, (self.item, self.left)
 
 
-class Unbuildable(Exception):  # noqa: N818
-    """An exception that pickle cannot build again."""
+class Demanding(Exception):  # noqa: N818
+    """An exception that pickle by itself cannot build again."""
 
     def __init__(self, code: int, *, needed: str) -> None:
         super().__init__(f"{code} {needed}")
+        self.needed = needed
+
+
+class Reworded(Exception):  # noqa: N818
+    """An exception that pickle by itself builds wrongly."""
+
+    def __init__(self, item: str) -> None:
+        super().__init__(f"no {item} left")
+        self.item = item
 
 
 def there_and_back(value: object) -> tuple[object, str]:
@@ -217,8 +226,28 @@ def test_the_parent_raises_the_childs_own_exception() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [Unbuildable(3, needed="x"), ValueError(lambda: (yield)), ValueError("x" * 9000)],
-    ids=["cannot be built again", "loses its text", "too large"],
+    [
+        Demanding(3, needed="x"),
+        Reworded("tea"),
+        KeyError("k"),
+        FileNotFoundError(2, "No such file", "a.csv"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        ExceptionGroup("two", [ValueError("one"), Reworded("milk")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_exceptions_of_all_kinds_travel(error: Exception) -> None:
+    """Arguments of `__init__` that differ from `args`, keyword arguments, groups: the same class, text and attributes."""
+    own = travel.unpack_end(ended("FAILED", travel.pack_error(error, "FlowFailed")))
+    assert (type(own), str(own), own.args) == (type(error), str(error), error.args) or isinstance(error, ExceptionGroup)
+    assert {**own.__dict__, "__notes__": None} == {**error.__dict__, "__notes__": None}
+    assert getattr(own, "filename", None) == getattr(error, "filename", None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError(x for x in ()), ValueError(lambda: None), ValueError("x" * 9000)],
+    ids=["cannot be pickled", "loses its text", "too large"],
 )
 def test_an_exception_that_cannot_travel_is_told_in_words(error: Exception) -> None:
     """The parent then raises FlowRunFailed with the type and the message."""
