@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamSpec, Self, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from towpath.errors import ConfigurationError
 
@@ -26,35 +26,6 @@ RESERVED: Final = ("return_state", "wait_for")
 HOOKS: Final = ("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed")
 _COROUTINE, _GENERATOR, _ASYNC_GENERATOR = 0x80, 0x20, 0x200  # flags of code objects
 _UNFIT_IN_NAMES: Final = frozenset("/%&<>")
-
-
-class CommonOptions(TypedDict, total=False):
-    """Options of both `@flow` and `@task`."""
-
-    name: str | None
-    """Name; the function's own by default."""
-    version: str | None
-    """Version, for people."""
-    description: str | None
-    """Description; the function's docstring by default."""
-    retries: int
-    """How often a failed run is tried again."""
-    retry_delay_seconds: DelaySpec | None
-    """Seconds before a retry: a number, a list whose last entry repeats, or `exponential_backoff(...)`."""
-    retry_jitter_factor: float | None
-    """Spreads each delay: with 0.5 it is at most half as long again."""
-    retry_condition_fn: Callable[[Any, Any, Any], Any] | None
-    """Decides by (flow or task, run, state) whether a failure is worth another try; any callable, sync or async."""
-    timeout_seconds: float | None
-    """Seconds after which a try is ended and has FAILED, named TimedOut."""
-    log_prints: bool | None
-    """Whether `print` goes to the run's log; by default as in the run round it."""
-    on_running: Sequence[Callable[[Any, Any, Any], Any]] | None
-    """Called with (flow or task, run, state) when a try begins."""
-    on_completion: Sequence[Callable[[Any, Any, Any], Any]] | None
-    """Called when the run has completed."""
-    on_failure: Sequence[Callable[[Any, Any, Any], Any]] | None
-    """Called when the run has failed for good."""
 
 
 class Definition(Generic[P, R]):
@@ -134,7 +105,7 @@ class Definition(Generic[P, R]):
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> R: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it here and now, and give the value or raise the exception.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
-from collections.abc import Sequence as Seq
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from towpath.definitions import HOOKS, CommonOptions, Definition, F
+from towpath.definitions import HOOKS, Definition, F
 from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from towpath.options import FlowOptions
     from towpath.runners import TaskRunner
     from towpath.signatures import FlowSignature
 
@@ -18,37 +18,6 @@ P = ParamSpec("P")
 P2 = ParamSpec("P2")
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class FlowOptions(CommonOptions, total=False):
-    """Options of `@flow`."""
-
-    flow_run_name: str | Callable[..., str] | None
-    """Template over the parameters, or a function that gives the name; two words by default."""
-    task_runner: TaskRunner | Callable[[], TaskRunner] | None
-    """What runs submitted tasks: a ThreadPoolTaskRunner by default."""
-    validate_parameters: bool
-    """Whether parameters are validated and coerced by their annotations; true by default."""
-    on_cancellation: Seq[Callable[[Any, Any, Any], Any]] | None
-    """Called with (flow, run, state) when the run has been cancelled, within its grace period."""
-    on_crashed: Seq[Callable[[Any, Any, Any], Any]] | None
-    """Called when the run was ended by something other than its own code."""
-    persist_result: bool | None
-    """Whether the result is kept although nobody waits for it; by default if `result_storage` is set."""
-    result_storage: str | None
-    """Where a result that is too large for the run's status goes: a path or an fsspec URL."""
-    result_serializer: str | None
-    """How a kept result is written: `pickle` or `json`."""
-    image: str | None
-    """Container image of the run's Job; the parent's by default."""
-    resources: Mapping[str, Any] | None
-    """Resources of the run's container, as in a Pod: `{"requests": {"memory": "2Gi"}}`."""
-    template: Mapping[str, Any] | None
-    """Pod template merged over the others."""
-    infra_retries: int | None
-    """How often a run is started anew whose infrastructure failed; 3 by default."""
-    inline: bool
-    """Whether the flow, called in a flow, stays in that one's process even in a cluster."""
 
 
 class Flow(Definition[P, R]):
@@ -93,7 +62,7 @@ class Flow(Definition[P, R]):
     def __init__(self, fn: Callable[P, R], **options: Unpack[FlowOptions]) -> None:
         super().__init__(fn, options)
         self.flow_run_name: str | Callable[..., str] | None = options.get("flow_run_name")
-        self.task_runner: TaskRunner | Callable[[], TaskRunner] | None = options.get("task_runner")
+        self.task_runner: TaskRunner | type[TaskRunner] | None = options.get("task_runner")
         self.should_validate_parameters: bool = options.get("validate_parameters", True)
         self.persist_result: bool | None = options.get("persist_result")
         self.result_storage: str | None = options.get("result_storage")
@@ -172,7 +141,7 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
 
     Args:
         fn: the function, sync, async or a generator (which gives a list).
-        **options: see FlowOptions.
+        **options: see `towpath.options.FlowOptions`.
     """
     if fn is None:
         return lambda function: Flow(function, **options)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from towpath.errors import ConfigurationError
-from towpath.names import MAX_DEPTH
 
 T = TypeVar("T")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -38,6 +37,8 @@ def log_prints() -> bool:
 
 def max_depth() -> int:
     """Give the number of runs that may be above a run."""
+    from towpath.names import MAX_DEPTH
+
     return _read("TOWPATH_MAX_DEPTH", MAX_DEPTH, int, lambda value: value >= 0, "a whole number, 0 or more")
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from towpath.errors import ParameterError
 from towpath.parameter_words import Wrong, from_pydantic, missing, sentence, unknown
-from towpath.parameters import is_json, jsonable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -236,6 +235,8 @@ def _default(parameter: inspect.Parameter) -> Any:
 
 
 def _note_default(schema: dict[str, Any], default: Any) -> None:
+    from towpath.parameters import is_json, jsonable
+
     try:
         schema["default"] = default if is_json(default) else jsonable(default)
     except (ValueError, TypeError):

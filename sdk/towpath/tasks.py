@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from towpath.definitions import HOOKS, CommonOptions, Definition
+from towpath.definitions import HOOKS, Definition
 from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import inspect
 
+    from towpath.options import TaskOptions
+
 P = ParamSpec("P")
 P2 = ParamSpec("P2")
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class TaskOptions(CommonOptions, total=False):
-    """Options of `@task`."""
-
-    task_run_name: str | Callable[..., str] | None
-    """Template over the parameters, or a function that gives the name."""
-    tags: Iterable[str] | None
-    """Tags of each run, beside those in force where it is called."""
 
 
 class Task(Definition[P, R]):
@@ -105,7 +98,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
 
     Args:
         fn: the function, sync, async or a generator (which gives a list).
-        **options: see TaskOptions.
+        **options: see `towpath.options.TaskOptions`.
     """
     if fn is None:
         return lambda function: Task(function, **options)

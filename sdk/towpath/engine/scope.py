@@ -41,7 +41,7 @@ class Scope:
         surroundings: handed on to what is called.
     """
 
-    def __init__(self, task_runner: TaskRunner | Callable[[], TaskRunner] | None, surroundings: Surroundings) -> None:
+    def __init__(self, task_runner: TaskRunner | type[TaskRunner] | None, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
         self._task_runner = task_runner
         self._runner: TaskRunner | None = None
@@ -74,7 +74,7 @@ class Scope:
         """Hand a call to the task runner."""
         if self._runner is None:
             chosen = self._task_runner or ThreadPoolTaskRunner()
-            self._runner = chosen.duplicate() if hasattr(chosen, "duplicate") else chosen()  # an object or a class
+            self._runner = chosen() if isinstance(chosen, type) else chosen.duplicate()
         self._runner.submit(call)
 
     def settle(self, how: Settle) -> None:

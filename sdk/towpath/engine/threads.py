@@ -32,6 +32,8 @@ class Here(threading.local):
     """Whose place the current work holds."""
     stretch: Stretch | None = None
     """How the current work may be ended from outside; None where signals do that, or nobody may."""
+    nested: deque[Work] | None = None
+    """Work that the current work has started, and that waits for a place."""
     ours: bool = False
     """Whether the thread is one of `Threads`."""
     runner: asyncio.Runner | None = None
@@ -58,6 +60,7 @@ class Threads:
         self._work: deque[Work] = deque()
         self._idle: list[threading.Lock] = []
         self._waking = False  # somebody was woken or started and has not looked for work yet
+        self.short = False  # the system has refused to give a further thread
 
     def start(self, work: Work) -> None:
         """Have a piece of work done, soon, by some thread."""
@@ -77,9 +80,25 @@ class Threads:
     def _hire(self) -> None:
         try:
             threading.Thread(target=self._serve, name="towpath", daemon=True).start()
-        except RuntimeError:  # the system gives no more threads: those that there are will come to the work
+        except RuntimeError:  # those that there are will come to the work, or those that wait will help
             with self._lock:
                 self._waking = False
+                self.short = True
+
+    def help_until(self, lock: threading.Lock) -> bool:
+        """Do others' work in this thread, which is about to wait, until a lock can be had; tell whether it was had."""
+        while not lock.acquire(blocking=False):
+            with self._lock:
+                if not self._work:
+                    return False
+                work = self._work.popleft()
+            lane, nested, stretch = here.lane, here.nested, here.stretch
+            here.lane = here.nested = here.stretch = None
+            try:
+                work()
+            finally:
+                here.lane, here.nested, here.stretch = lane, nested, stretch
+        return True
 
     def _serve(self) -> None:
         here.ours = True
@@ -123,12 +142,16 @@ os.register_at_fork(after_in_child=THREADS.forget)
 
 
 class Lane:
-    """At most so many pieces of work at a time; a piece that waits for a run does not count while it waits."""
+    """At most so many pieces of work at a time; a piece that waits for a run does not count while it waits.
+
+    What is started from outside gets its turn in order. What a piece of work starts comes before that, and what its own
+    work starts before that again: so work that divides itself goes deep first, and few of its pieces wait at a time.
+    """
 
     def __init__(self, width: int | None) -> None:
         self._free = width
         self._lock = threading.Lock()
-        self._work: deque[Work] = deque()
+        self._work: list[deque[Work]] = [deque()]  # from outside, then a queue for each piece that started some
         self._returning: deque[threading.Lock] = deque()
 
     def start(self, work: Work) -> None:
@@ -138,7 +161,7 @@ class Lane:
             return
         with self._lock:
             if self._free == 0:
-                self._work.append(work)
+                self._queue().append(work)
                 return
             self._free -= 1
         THREADS.start(lambda: self._do(work))
@@ -148,7 +171,7 @@ class Lane:
         assert self._free is not None
         with self._lock:
             returning = self._returning.popleft() if self._returning else None
-            work = self._work.popleft() if self._work and returning is None else None
+            work = self._next() if returning is None else None
             if returning is None and work is None:
                 self._free += 1
         if returning is not None:
@@ -173,8 +196,24 @@ class Lane:
         try:
             work()
         finally:
-            here.lane = None
+            here.lane = here.nested = None
             self.leave()
+
+    def _queue(self) -> deque[Work]:
+        """Choose where what the current code starts is to wait, with the lock held."""
+        if here.lane is not self:
+            return self._work[0]
+        if here.nested is None:
+            here.nested = deque()
+        if not here.nested:  # a queue that was found empty is no longer looked at
+            self._work = [queue for queue in self._work if queue is not here.nested]
+            self._work.append(here.nested)
+        return here.nested
+
+    def _next(self) -> Work | None:
+        while len(self._work) > 1 and not self._work[-1]:
+            self._work.pop()
+        return self._work[-1].popleft() if self._work[-1] else None
 
 
 def block(lock: threading.Lock, seconds: float | None = None, *, keep_place: bool = False) -> bool:
@@ -194,6 +233,8 @@ def block(lock: threading.Lock, seconds: float | None = None, *, keep_place: boo
     if lane is not None:
         lane.leave()
     try:
+        if THREADS.short and here.ours and THREADS.help_until(lock):
+            return True
         if stretch is None:
             return lock.acquire(timeout=timeout)
         stretch.waker = lock  # first this, then the look at `fired`: whoever interrupts does it the other way round

@@ -80,7 +80,7 @@ class _Helper:
         except BaseException as error:
             self.ended = self.stretch.cause(error)
         finally:
-            here.lane = here.stretch = None
+            here.lane = here.nested = here.stretch = None
             self._work = self._context = None
             self.done.release()
 
