@@ -48,6 +48,12 @@ class Kube:
                 self.tls.load_cert_chain(both.name)
         self.http = httpx.Client(base_url=self.server, verify=self.tls, headers=headers, timeout=30)
 
+    def __enter__(self) -> Kube:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
     def with_token(self, token: str) -> Kube:
         """Give the same API server as somebody else sees it."""
         return Kube(self.kubeconfig, token)

@@ -37,9 +37,10 @@ def towpath(cluster: Cluster) -> Installation:
 
 
 @pytest.fixture(scope="session")
-def kube(cluster: Cluster) -> Kube:
+def kube(cluster: Cluster) -> Iterator[Kube]:
     """The API server, as its administrator."""
-    return Kube(cluster.kubeconfig)
+    with Kube(cluster.kubeconfig) as own:
+        yield own
 
 
 @pytest.fixture(scope="session")

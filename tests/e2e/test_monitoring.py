@@ -86,7 +86,9 @@ def prometheus(cluster: Cluster, metrics_port: int, tmp_path_factory: pytest.Tem
     ]  # fmt: skip
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            yield Prometheus(f"http://127.0.0.1:{listening_port(process, folder / 'log')}")
+            asked = Prometheus(f"http://127.0.0.1:{listening_port(process, folder / 'log')}")
+            yield asked
+            asked.http.close()
         finally:
             process.terminate()
             process.wait(20)
