@@ -10,6 +10,7 @@ The contract suite runs against it and against a real API server, which keeps it
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -75,11 +76,12 @@ class Faults:
 class FakeApi(FakeObjects):
     """The server; `url` is its address, `requests` what was asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
         self.faults = Faults()
         self.requests: list[tuple[str, str, Body | list[Body] | None]] = []
         self.tokens: list[str] = []
+        self.connections: set[tuple[str, int]] = set()
         api = self
 
         class Handler(_Handler):
@@ -87,7 +89,9 @@ class FakeApi(FakeObjects):
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> Self:
@@ -126,6 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         sent = json.loads(self.rfile.read(length)) if length else None
         self.fake.requests.append((method, self.path, sent))
         self.fake.tokens.append(self.headers.get("Authorization", ""))
+        self.fake.connections.add(self.client_address)
         fault = self.fake.faults.take(method, self.path)
         try:
             if fault is not None and not fault.after:
