@@ -208,6 +208,7 @@ class World:
         self.programs = {name: list(steps) for name, steps in programs.items()}
         self.processes: dict[str, Process] = {}
         self.lost_nodes: dict[str, datetime] = {}
+        self.nodes_ever_lost: set[str] = set()
         self.jobs_made: dict[str, int] = {}
         self.deleted_by_others: set[str] = set()
         self.meddled: set[str] = set()
@@ -291,6 +292,7 @@ class World:
         self.meddled.add(run_of(pod))
         if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
             self.lost_nodes.setdefault(pod["metadata"]["name"], self.now)
+            self.nodes_ever_lost.add(pod["metadata"]["name"])
 
     def taint_manager(self, pod: Body) -> None:
         """Ask the pods of lost nodes to go."""

@@ -128,10 +128,20 @@ def check_end(world: World, run: Body, calm_since: datetime) -> None:
     assert status.get("infraFailures", 0) <= run["spec"].get("infraRetries", 3)
     if state["reason"] in {"CancelledByRequest", "ParentEnded"}:
         assert world.api.get("jobs", status.get("job", "")) is None
+    ended = parsed(status["completionTime"])
     history = {entry["type"]: parsed(entry["at"]) for entry in status["history"]}
     if "CANCELLING" in history:
-        asked = max(history["CANCELLING"], calm_since)
-        assert parsed(state["since"]) <= asked + timedelta(seconds=GRACE + 2)
+        assert ended <= max(history["CANCELLING"], calm_since) + timedelta(seconds=GRACE + 2)
+    if "startTime" in status and "timeoutSeconds" in run["spec"]:
+        limit = timedelta(seconds=run["spec"]["timeoutSeconds"] + 2 * GRACE)
+        assert ended <= max(parsed(status["startTime"]), calm_since) + limit
+    parent = world.status(run["spec"].get("parent", {}).get("name", ""))
+    if parent and run["spec"]["onParentEnd"] == "Cancel":
+        assert ended <= max(parsed(parent["completionTime"]), calm_since) + timedelta(seconds=GRACE + 2)
+    for process in world.processes.values():
+        if process.run == run["metadata"]["name"] and process.pod not in world.nodes_ever_lost:
+            assert process.finished
+            assert process.finished <= max(ended, calm_since) + timedelta(seconds=2 * GRACE + 2)
 
 
 def expected_end(programs: list[str], infra_retries: int) -> tuple[str, int]:
@@ -220,7 +230,7 @@ def test_a_plain_container_keeps_the_laws(program: str, infra_retries: int, step
 def test_a_tree_keeps_the_laws(programs: tuple[list[str], ...], orphan: bool, steps: list[tuple[str, int]]) -> None:
     """The same holds for a run, its child and its grandchild, which go with it unless they are orphans."""
     names = ("top", "middle", "bottom")
-    common: Body = {"timeoutSeconds": 60, "infraRetries": 1}
+    common: Body = {"timeoutSeconds": 300, "infraRetries": 1}
     specs = dict.fromkeys(names, common) | {"bottom": common | {"onParentEnd": "Orphan" if orphan else "Cancel"}}
     world = World(dict(zip(names, programs, strict=True)), specs, {"middle": "top", "bottom": "middle"})
     live_through(world, steps)
