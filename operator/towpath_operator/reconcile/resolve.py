@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from towpath import names
 from towpath.states import Reason
@@ -18,7 +18,6 @@ from towpath_operator.specs.resolved import ResolvedRun
 from towpath_operator.specs.terms import Terms
 
 _T = TypeVar("_T")
-_LABEL_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def flow_of(observed: ObservedFlowRun, run: Run) -> str:
     if observed.flow is not None:
         return name_of_flow(observed.flow)
     reference = text(run.spec, "flowRef") or text(observed.deployment, "spec", "flowRef")
-    return _label(reference) if reference else ""
+    return names.slug(reference) if reference else ""
 
 
 def check_code(flow_spec: Mapping[str, Any]) -> Problem | None:
@@ -131,7 +130,7 @@ def schema_of(flow_spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def name_of_flow(flow: Body) -> str:
     """Give the name under which a Flow's runs are labelled and counted."""
-    return _label(text(flow, "spec", "name") or text(flow, "metadata", "name"))
+    return names.slug(text(flow, "spec", "name") or text(flow, "metadata", "name"))
 
 
 def _flow_spec(observed: ObservedFlowRun, run: Run) -> tuple[str, Mapping[str, Any]] | Missing | Problem:
@@ -164,13 +163,7 @@ def _flow_spec(observed: ObservedFlowRun, run: Run) -> tuple[str, Mapping[str, A
 def _name_of_inline(spec: Mapping[str, Any]) -> str:
     function = text(spec, "entrypoint").rpartition(":")[2].rpartition(".")[2]
     image = text(spec, "image").rpartition("/")[2].partition("@")[0].partition(":")[0]
-    return _label(text(spec, "name") or function or image)
-
-
-def _label(name: str) -> str:
-    """Give a name as it is if a label takes it, else what is nearest to it."""
-    fits = 0 < len(name) <= 63 and set(name) <= _LABEL_CHARACTERS and name[0].isalnum() and name[-1].isalnum()
-    return name if fits and "_" not in name else names.slug(name)
+    return names.slug(text(spec, "name") or function or image)
 
 
 def _root_run(observed: ObservedFlowRun, run: Run) -> str:

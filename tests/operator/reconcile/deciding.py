@@ -1,0 +1,61 @@
+"""How the tests decide, and what they see of a decision: its actions by name, and the status it leads to."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.builders import NOW
+from tests.json_patch import apply_patch
+
+from towpath.api.v1alpha1.flowrun_status import FlowRunStatus
+from towpath_operator.reconcile import flowrun
+from towpath_operator.reconcile.decision import Decision, EmitEvent, PatchStatus
+from towpath_operator.reconcile.observed import ObservedFlowRun
+
+Body = dict[str, Any]
+now = datetime.fromisoformat(NOW)
+
+
+def at(seconds: float) -> str:
+    """Write the time so many seconds from now, as Kubernetes does."""
+    return (now + timedelta(seconds=seconds)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def decide(observed: ObservedFlowRun, after: float = 0.0) -> Decision:
+    """Decide so many seconds from now; nothing that was observed may be changed by it, and nothing may go wrong."""
+    before = copy.deepcopy(observed)
+    decision = flowrun.decide(observed, now + timedelta(seconds=after))
+    if decision.bug is not None:
+        raise decision.bug
+    assert observed == before
+    return decision
+
+
+def kinds(decision: Decision) -> list[str]:
+    """Give the names of a decision's actions, without the Events."""
+    return [type(action).__name__ for action in decision.actions if not isinstance(action, EmitEvent)]
+
+
+def patches(decision: Decision) -> Iterator[PatchStatus]:
+    """Give the status patches of a decision."""
+    return (action for action in decision.actions if isinstance(action, PatchStatus))
+
+
+def status_after(body: Mapping[str, Any], decision: Decision) -> Body:
+    """Give the status that a decision leads to, checked as the API server would; the old one if it writes none."""
+    for patch in patches(decision):
+        assert patch.resource_version == body["metadata"]["resourceVersion"]
+        body = apply_patch(body, patch.patch)
+    status: Body = body.get("status") or {}
+    if body["kind"] == "FlowRun" and status:
+        FlowRunStatus.model_validate(status)
+    return status
+
+
+def state_after(body: Mapping[str, Any], decision: Decision) -> tuple[str, str]:
+    """Give type and reason of the state that a decision leads to."""
+    state = status_after(body, decision)["state"]
+    return state["type"], state.get("reason", "")
