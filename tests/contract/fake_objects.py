@@ -104,10 +104,10 @@ class FakeObjects:
             old, new = before.get("status") or {}, after.get("status") or {}
             ended = (old.get("state") or {}).get("type") in TERMINAL
             if ended and new.get("attempt", 0) <= old.get("attempt", 0) and new.get("state") != old["state"]:
-                message = "a terminal state is final within its attempt"
-                cause = {"reason": "FieldValueInvalid", "message": message, "field": "status"}
+                message = "Forbidden: the run has ended: its state is final within its attempt"
+                cause = {"reason": "FieldValueForbidden", "message": message, "field": "status.state"}
                 details = {"name": name, "group": "towpath.dev", "kind": "FlowRun", "causes": [cause]}
-                raise Refusal(422, "Invalid", f'FlowRun.towpath.dev "{name}" is invalid: status: {message}', details)
+                raise Refusal(422, "Invalid", f'FlowRun.towpath.dev "{name}" is invalid: status.state: {message}', details)
             return before if after == before else self._put("MODIFIED", "flowruns", namespace, after)
 
     def listing(self, plural: str, namespace: str, query: Mapping[str, list[str]]) -> Body:

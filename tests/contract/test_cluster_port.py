@@ -140,7 +140,7 @@ def test_an_end_that_was_written_stays(cluster: HttpCluster, group: str) -> None
     ended = cluster.patch_status(name, report(begin(cluster, name), 1, done, {}))
     cluster.patch_status(name, [{"op": "add", "path": "/status/state", "value": ended["status"]["state"]}])
     failed = transitions.state(StateType.FAILED, NOW)
-    with pytest.raises(Refused, match="a terminal state is final within its attempt"):
+    with pytest.raises(Refused, match="its state is final within its attempt"):
         cluster.patch_status(name, [{"op": "add", "path": "/status/state", "value": failed}])
 
 
