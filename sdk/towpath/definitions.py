@@ -72,7 +72,7 @@ class Definition(Generic[P, R]):
 
     def _name_of(self, fn: Callable[..., Any]) -> str:
         name: str = getattr(fn, "__name__", None) or type(fn).__name__
-        return name
+        return name.strip("<>")  # a lambda's
 
     def hooks(self, when: str) -> tuple[Callable[..., Any], ...]:
         """Give the hooks for a moment, such as `on_failure`."""

@@ -64,12 +64,13 @@ def _length(definition: Definition[..., Any], mapped: dict[Place, list[Any]]) ->
         )
     lengths = {place: len(elements) for place, elements in mapped.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(
-            f"{f'argument {place + 1}' if isinstance(place, int) else place!r} has {length}"
-            for place, length in lengths.items()
-        )
+        told = ", ".join(f"{_named(place)} has {length}" for place, length in lengths.items())
         raise MappingLengthMismatch(
             f"{definition!r} was mapped over iterables of different lengths: {told}. Wrap those that every call is to "
             "get as a whole in `unmapped(...)`."
         )
     return next(iter(lengths.values()))
+
+
+def _named(place: Place) -> str:
+    return f"argument {place + 1}" if isinstance(place, int) else repr(place)

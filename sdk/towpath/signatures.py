@@ -56,6 +56,8 @@ class FlowSignature:
                 values[name], named = named, {}
             elif parameter.kind is not parameter.KEYWORD_ONLY and left:
                 values[name] = left.pop(0)
+                if parameter.kind is not parameter.POSITIONAL_ONLY and name in named:
+                    wrongs.append(Wrong((name,), "is given twice", named.pop(name)))
             elif parameter.kind is not parameter.POSITIONAL_ONLY and name in named:
                 values[name] = named.pop(name)
             elif (default := _default(parameter)) is not _EMPTY:
@@ -63,10 +65,7 @@ class FlowSignature:
             else:
                 wrongs.append(missing((name,)))
         wrongs += [unknown((f"argument {len(args) - len(left) + i + 1}",), value) for i, value in enumerate(left)]
-        wrongs += [
-            Wrong((name,), "is given twice", value) if name in values else unknown((name,), value)
-            for name, value in named.items()
-        ]
+        wrongs += [unknown((name,), value) for name, value in named.items()]
         self._refuse(wrongs)
         return values
 
@@ -76,28 +75,28 @@ class FlowSignature:
         Raises:
             ParameterError: as `bind`.
         """
-        args: list[Any] = []
-        kwargs = dict(parameters)
+        values: dict[str, Any] = {}
         wrongs: list[Wrong] = []
+        named = dict(parameters)
         for name, parameter in self._parameters.items():
-            if name not in kwargs:
-                continue
-            if parameter.kind is _VAR_KEYWORD and isinstance(kwargs[name], Mapping):
-                kwargs |= kwargs.pop(name)
-            elif parameter.kind is _VAR_POSITIONAL:
-                given = kwargs.pop(name)
-                if not isinstance(given, (list, tuple)):
+            if parameter.kind is _VAR_POSITIONAL:
+                values[name] = given = named.pop(name, ())
+                if isinstance(given, (list, tuple)):
+                    values[name] = tuple(given)
+                else:
                     wrongs.append(Wrong((name,), "must be a list", given))
-                    continue
-                before = [
-                    p for p in self._parameters.values() if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-                ]
-                if given and all(p.name in kwargs or _default(p) is not _EMPTY for p in before):
-                    args = [kwargs.pop(p.name, _default(p)) for p in before] + list(given)
-            elif parameter.kind is parameter.POSITIONAL_ONLY:
-                args.append(kwargs.pop(name))
+            elif parameter.kind is _VAR_KEYWORD:
+                spread = named.pop(name) if isinstance(named.get(name), Mapping) else {}
+                values[name], named = {**named, **spread}, {}
+            elif name in named:
+                values[name] = named.pop(name)
+            elif (default := _default(parameter)) is not _EMPTY:
+                values[name] = default
+            else:
+                wrongs.append(missing((name,)))
+        wrongs += [unknown((name,), value) for name, value in named.items()]
         self._refuse(wrongs)
-        return self.bind(tuple(args), kwargs)
+        return values
 
     def validate(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check bound values against the annotations, and coerce them: `"5"` for an `int` becomes 5.
@@ -139,10 +138,9 @@ class FlowSignature:
         """Describe the parameters as JSON Schema (2020-12), as the Flow resource carries it."""
         from pydantic import TypeAdapter
 
-        adapters: list[tuple[str, typing.Literal["validation"], TypeAdapter[Any]]] = []
-        for name in self._parameters:
-            adapter = self._adapter(name)
-            adapters.append((name, "validation", adapter if _describable(adapter) else TypeAdapter(Any)))
+        adapters: list[tuple[str, typing.Literal["validation"], TypeAdapter[Any]]] = [
+            (name, "validation", self._describable(name) or TypeAdapter(Any)) for name in self._parameters
+        ]
         described, shared = TypeAdapter.json_schemas(adapters, ref_template="#/$defs/{model}")
         properties: dict[str, Any] = {}
         required: list[str] = []
@@ -184,7 +182,8 @@ class FlowSignature:
             found = [{**one, "loc": (*path, *one["loc"])} for one in error.errors(include_url=False)]
             wrongs.extend(from_pydantic(found))
         except Exception as error:
-            wrongs.append(Wrong(path, f"cannot be checked: {type(error).__name__}: {error}", value))
+            why = str(error).partition("\n")[0].rstrip(".")
+            wrongs.append(Wrong(path, f"cannot be checked: {type(error).__name__}: {why}", value))
         return value
 
     def _hint(self, name: str) -> Any:
@@ -195,6 +194,17 @@ class FlowSignature:
                 hint = Annotated[Any if hint is _EMPTY else hint, parameter.default]
             self._hints[name] = hint
         return self._hints[name]
+
+    def _describable(self, name: str) -> TypeAdapter[Any] | None:
+        """Give the adapter of a parameter that JSON Schema can describe; any other lets all JSON through at first."""
+        from pydantic.errors import PydanticUserError
+
+        try:
+            adapter = self._adapter(name)
+            adapter.json_schema()
+        except PydanticUserError:
+            return None
+        return adapter
 
     def _adapter(self, name: str) -> TypeAdapter[Any]:
         if name not in self._adapters:
@@ -241,16 +251,6 @@ def _note_default(schema: dict[str, Any], default: Any) -> None:
         schema["default"] = default if is_json(default) else jsonable(default)
     except (ValueError, TypeError):
         return  # optional, but its default cannot be told in JSON
-
-
-def _describable(adapter: TypeAdapter[Any]) -> bool:
-    from pydantic.errors import PydanticInvalidForJsonSchema
-
-    try:
-        adapter.json_schema()
-    except PydanticInvalidForJsonSchema:
-        return False  # any JSON is let through here, and refused by validation in the flow's process
-    return True
 
 
 def _namespace(fn: Callable[..., Any], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from towpath.runners import TaskCall, TaskRunner, ThreadPoolTaskRunner
 from towpath.states import State, StateType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from towpath.engine.ports import Launcher, Surroundings
 
