@@ -93,7 +93,7 @@ class KillingProxy:
         async with self._session.request(
             request.method,
             self.kube.server + request.path_qs,
-            data=await request.read(),
+            data=await request.read() or None,  # an empty body would be given a media type
             headers=headers,
             ssl=self.kube.tls,
         ) as answer:
@@ -105,8 +105,8 @@ class KillingProxy:
                 status=answer.status,
                 headers={name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP},
             )
-            await response.prepare(request)
             try:
+                await response.prepare(request)
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
             except (ConnectionError, aiohttp.ClientError):
