@@ -33,7 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _parser(settings.describe()).parse_args(arguments)
 
     async def operate() -> None:
-        await Operator(wanted, await connect()).run()
+        operator = Operator(wanted, await connect())
+        try:
+            await operator.run()
+        except ConfigurationError:
+            raise
+        except Exception:
+            logging.getLogger("towpath_operator").exception("The operator failed, and ends.")
+            logging.shutdown()
+            os._exit(1)  # whatever failed may have left tasks behind that do not let themselves be cancelled
 
     try:
         wanted = settings.load(os.environ)
@@ -41,9 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(operate())
     except ConfigurationError as error:
         return _fail(2, f"towpath-operator: {error}")
-    except Exception:
-        logging.getLogger("towpath_operator").exception("The operator failed, and ends.")
-        return 1
     return 0
 
 

@@ -31,6 +31,7 @@ from towpath_operator.logs import field_of
 from towpath_operator.metrics import Metrics
 from towpath_operator.reconcile import deployment, flow, flowrun
 from towpath_operator.reconcile.decision import Decision
+from towpath_operator.reconcile.reading import mapping
 from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import ApiError, Client
 from towpath_operator.runtime.connection import Connection
@@ -52,6 +53,8 @@ class Operator:
     """One operator process, from its first list to its last write."""
 
     def __init__(self, settings: Settings, connection: Connection) -> None:
+        self.port = settings.listen_port
+        """Where the HTTP endpoints are; if 0 was set, known once it runs."""
         self._settings = settings
         self._policy = settings.policy
         self._connection = connection
@@ -92,12 +95,16 @@ class Operator:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             front = await stack.enter_async_context(contextlib.AsyncExitStack())
-            port = await front.enter_async_context(
+            self.port = await front.enter_async_context(
                 endpoints.serve(self._settings.listen_port, self._metrics.registry, self._health)
             )
-            log.info("Listening on port %d.", port)
+            log.info("Listening on port %d.", self.port)
             async with asyncio.TaskGroup() as tasks:
                 await self._live(tasks, front)
+
+    def stop(self) -> None:
+        """Begin no more work, finish what is in hand, and end; what SIGTERM does."""
+        self._stop.set()
 
     async def _live(self, tasks: asyncio.TaskGroup, front: contextlib.AsyncExitStack) -> None:
         # kopf, when it ends, waits some seconds for every task that began after it did, and cancels it: all of ours
@@ -188,7 +195,7 @@ class Operator:
 
     def _catch_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
 
     def _reflector(self, resource: Resource, namespace: str | None) -> Reflector:
         heard = functools.partial(self._heard, resource.plural, namespace)
@@ -206,6 +213,9 @@ class Operator:
             self._queue.forget(key_of(plural, body))
         elif plural == "flowruns":
             self._metrics.run_changed(old, new)
+            if self._listed.is_set() and (state := mapping(new, "status", "state")) != mapping(old, "status", "state"):
+                about = {"namespace": new["metadata"]["namespace"], "run": new["metadata"]["name"]}
+                log.info("%s %s %s", state.get("type"), state.get("reason", ""), state.get("message", ""), extra=about)
         for key in observe.affected_by(self._view, plural, body, deleted=new is None):
             self._queue.add(key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
@@ -30,14 +31,22 @@ async def serve(port: int, registry: CollectorRegistry, health: Health) -> Async
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, None, port)
         try:
-            await site.start()
+            listener = _listen(port)
         except OSError as error:
             raise ConfigurationError(f"Port {port} cannot be listened on: {error.strerror or error}.") from error
-        yield runner.addresses[0][1]
+        await web.SockSite(runner, listener).start()
+        yield listener.getsockname()[1]
     finally:
         await runner.cleanup()
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on all addresses, of IPv6 and IPv4 by one socket where the machine has both."""
+    with contextlib.suppress(OSError):
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _probe(problems: Callable[[], list[str]]) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -9,6 +9,7 @@ progress) is switched off: it is half of an event's cost.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -16,11 +17,15 @@ import aiohttp
 import kopf
 import orjson
 
+from towpath.errors import ClusterError
 from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.resources import Resource
 from towpath_operator.runtime.store import Store
 
+log = logging.getLogger(__name__)
+
 _EXIT_SECONDS: Final = 25  # below the pod's grace period of 30
+_END_SECONDS: Final = 1.0  # for kopf to end when it does so by itself
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -109,21 +114,49 @@ async def run(
         namespaces: exact names; empty: the whole cluster.
         ready: set when kopf has started; from then on the process's signal handlers may be set.
         stop: set to end.
+
+    Raises:
+        ClusterError: kopf failed. It may still be there, and may not let itself be cancelled: end the process.
     """
+
+    ending = asyncio.Event()
 
     async def give_session(**_: Any) -> kopf.AiohttpSession:
         return kopf.AiohttpSession(server=server, aiohttp_session=open_session())
 
+    async def tell_end(**_: Any) -> None:
+        ending.set()
+
     kopf.on.login(registry=registry)(give_session)
-    await kopf.operator(
-        registry=registry,
-        settings=settings(),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        standalone=True,
-        ready_flag=ready,
-        stop_flag=stop,
+    kopf.on.cleanup(registry=registry)(tell_end)
+    end = asyncio.create_task(ending.wait())
+    operator = asyncio.create_task(
+        kopf.operator(
+            registry=registry,
+            settings=settings(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            standalone=True,
+            ready_flag=ready,
+            stop_flag=stop,
+        )
     )
+    try:
+        await asyncio.wait((operator, end), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((operator,), timeout=_END_SECONDS)
+        if not operator.done() and stop.is_set():
+            operator.cancel()  # requests of its start may still be on their way, and would be waited for
+            await asyncio.wait((operator,), timeout=_END_SECONDS)
+        if not operator.done():
+            # One of kopf's tasks failed, and waiting for the others could take for ever: they try to log in again to a
+            # session that kopf has closed.
+            raise ClusterError("kopf stopped watching and did not end: see the error that it logged.")
+        if not operator.cancelled() and (error := operator.exception()):
+            if not stop.is_set():
+                raise error
+            log.debug("kopf was stopped in the middle of a request: %r", error)
+    finally:
+        end.cancel()
 
 
 def _feed(store: Store, plural: str) -> Callable[..., Any]:

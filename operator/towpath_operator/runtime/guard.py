@@ -1,25 +1,35 @@
 """Stands between a framework that watches and the API server: credentials, counting, signs of life, and a brake.
 
 kopf sends its own requests, drops bookmarks before any handler sees them, and takes up a watch that the server ends at
-once as fast as it can, thousands of times a second. This middleware of its HTTP session gives what is missing: it notes
-each piece of a watch as a sign of life, tells of each new list (one after the first means a gap in the watch), slows
-down watches that follow each other too fast, and adds a credential that is fresh for each request.
+once as fast as it can, thousands of times a second. It dies of an error event on a watch and of a 410 as an answer, and
+then hangs. This middleware of its HTTP session gives what is missing: it notes each piece of a watch as a sign of life,
+tells of each new list (one after the first means a gap in the watch), slows down watches that follow each other too
+fast, adds a credential that is fresh for each request, and turns those faults into what kopf knows how to survive: the
+end of a watch, or the one kind of 410 after which it lists again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final, cast
 
 import aiohttp
+import orjson
 from kubernetes.aio.client.configuration import Configuration
 
 from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import Observer
 
+log = logging.getLogger(__name__)
+
 _TOO_SOON_SECONDS: Final = 1.0
+#: After so many error events in a row the version may be what the server cannot serve: have everything listed.
+_RELIST_AFTER: Final = 5
+#: What a server says on a watch from a version that it has forgotten.
+_EXPIRED: Final = b'{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410,"reason":"Expired"}}\n'
 _METHOD_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -73,6 +83,7 @@ class Guard:
         self._heard = heard
         self._listed = listed
         self._backoff = backoff
+        self._errors: dict[str, int] = {}  # error events in a row, by path
         self._last_watch: dict[str, tuple[float, int]] = {}  # by path: when it began, how often in a row too soon
 
     async def __call__(
@@ -80,27 +91,38 @@ class Guard:
     ) -> aiohttp.ClientResponse:
         """Send a request on, as aiohttp asks of a middleware."""
         verb, plural, namespace = classify(request.method, request.url.path, watching="watch" in request.url.query)
-        token = await self._configuration.get_api_key_with_prefix("BearerToken")
-        if token:
-            request.headers["Authorization"] = token
         if self._configuration.tls_server_name:
             request.server_hostname = self._configuration.tls_server_name
         if verb == "watch":
             await self._brake(request.url.path)
-        began, code = time.monotonic(), "error"
-        try:
-            response = await handler(request)
-            code = str(response.status)
-        finally:
-            self._observer(verb, plural or "discovery", code, time.monotonic() - began)
-        if response.status < 400 and plural in self._plurals:
+        refused = 0
+        while True:
+            token = await self._configuration.get_api_key_with_prefix("BearerToken")
+            if token:
+                request.headers["Authorization"] = token
+            began, code = time.monotonic(), "error"
+            try:
+                response = await handler(request)
+                code = str(response.status)
+            finally:
+                self._observer(verb, plural or "discovery", code, time.monotonic() - began)
+            if response.status != 401:
+                break
+            # kopf would close this session under all its other watches, which some of them do not survive. A credential
+            # that is being rotated is good again soon; the request's own timeout ends the waiting.
+            response.release()
+            refused += 1
+            await asyncio.sleep(self._backoff.delay(refused))
+        if plural in self._plurals and response.status < 400:
             self._heard(plural, namespace)
-            if verb == "watch":
-                response.content = cast(
-                    "aiohttp.StreamReader", _Overheard(response.content, lambda: self._heard(plural, namespace))
-                )
-            elif verb == "list" and "continue" not in request.url.query:
+            if verb == "list" and "continue" not in request.url.query:
                 self._listed(plural)
+        if response.status == 410 and verb == "list":
+            response.release()
+            raise aiohttp.ClientPayloadError(f"The list of {plural} expired while it was read.")  # kopf lists again
+        if verb == "watch" and response.status in (200, 410):
+            stream = _Overheard(response, request.url.path, self._errors, lambda: self._heard(plural, namespace))
+            response.content, response.status = cast("aiohttp.StreamReader", stream), 200
         return response
 
     async def _brake(self, path: str) -> None:
@@ -113,16 +135,39 @@ class Guard:
 
 
 class _Overheard:
-    """A response's stream that tells when something came; in all else it is the stream."""
+    """A watch's stream that tells when something came, and carries no error that its reader does not survive."""
 
-    def __init__(self, stream: aiohttp.StreamReader, heard: Callable[[], None]) -> None:
-        self._stream = stream
+    def __init__(
+        self, response: aiohttp.ClientResponse, path: str, errors: dict[str, int], heard: Callable[[], None]
+    ) -> None:
+        self._stream = response.content
+        self._refused = response.status == 410
+        self._path = path
+        self._errors = errors
         self._heard = heard
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        if self._refused:
+            yield _EXPIRED
+            return
+        rest = b""
         async for chunk in self._stream.iter_chunked(size):
             self._heard()
-            yield chunk
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line.startswith(b'{"type":"ERROR"'):
+                    yield self._survivable(line)
+                    return
+                self._errors.pop(self._path, None)
+                yield line + b"\n"
+
+    def _survivable(self, line: bytes) -> bytes:
+        status = orjson.loads(line)["object"]
+        if status.get("code") == 410:
+            return line + b"\n"
+        log.warning("The server broke off the watch on %s: %s", self._path, status.get("message"))
+        errors = self._errors[self._path] = self._errors.get(self._path, 0) + 1
+        return b"" if errors % _RELIST_AFTER else _EXPIRED
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self._stream, name)  # all else of it is the stream

@@ -1,5 +1,6 @@
-"""A small Kubernetes API server on loopback, in the test's own event loop, that fails as it is told to.
+"""A small Kubernetes API server on loopback that fails as it is told to.
 
+It runs in a thread of its own, because kopf, when it ends, ends every task of its event loop that it does not know.
 It knows versions as a real one does: one counter for everything, lists that carry it, watches that start after it and
 remember what happened until `forget_history`. Objects are plain bodies; nothing is validated.
 """
@@ -10,9 +11,11 @@ import asyncio
 import contextlib
 import copy
 import json
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -50,9 +53,21 @@ class Fault:
 
 
 @dataclass
+class Gate:
+    """Holds answers back until it is opened."""
+
+    loop: asyncio.AbstractEventLoop
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def open(self) -> None:
+        self.loop.call_soon_threadsafe(self.opened.set)
+
+
+@dataclass
 class ApiServer:
     """The server's state and the tests' handles."""
 
+    loop: asyncio.AbstractEventLoop
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     page_size: int | None = None
@@ -66,6 +81,8 @@ class ApiServer:
     _faults: list[Fault] = field(default_factory=list)
     _stream_errors: list[tuple[str, int]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _gates: dict[tuple[str, str], Gate] = field(default_factory=dict)
     _epoch: int = 0
     _torn: bool = False
 
@@ -76,21 +93,23 @@ class ApiServer:
         kept = copy.deepcopy(body)
         metadata = kept["metadata"]
         place = (metadata["namespace"], metadata["name"])
-        known = self._objects.setdefault(plural, {}).get(place)
-        metadata["uid"] = known["metadata"]["uid"] if known else metadata.get("uid") or str(uuid.uuid4())
-        self._version += 1
-        metadata["resourceVersion"] = str(self._version)
-        metadata.setdefault("creationTimestamp", "2026-03-01T12:00:00Z")
-        self._objects[plural][place] = kept
-        self._tell("MODIFIED" if known else "ADDED", plural, kept)
+        with self._lock:
+            known = self._objects.setdefault(plural, {}).get(place)
+            metadata["uid"] = known["metadata"]["uid"] if known else metadata.get("uid") or str(uuid.uuid4())
+            self._version += 1
+            metadata["resourceVersion"] = str(self._version)
+            metadata.setdefault("creationTimestamp", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+            self._objects[plural][place] = kept
+            self._tell("MODIFIED" if known else "ADDED", plural, kept)
         return copy.deepcopy(kept)
 
     def delete(self, plural: str, namespace: str, name: str) -> None:
         """Delete an object."""
-        body = self._objects[plural].pop((namespace, name))
-        self._version += 1
-        body["metadata"]["resourceVersion"] = str(self._version)
-        self._tell("DELETED", plural, body)
+        with self._lock:
+            body = self._objects[plural].pop((namespace, name))
+            self._version += 1
+            body["metadata"]["resourceVersion"] = str(self._version)
+            self._tell("DELETED", plural, body)
 
     def get(self, plural: str, namespace: str, name: str) -> Body | None:
         """Give an object."""
@@ -129,6 +148,17 @@ class ApiServer:
         """Answer watches that start before now with 410."""
         self._oldest = self._version
 
+    def hold(self, verb: str, plural: str) -> Gate:
+        """Let requests of a verb and kind take effect, but answer them only when the gate that is given is opened."""
+        self._gates[verb, plural] = gate = Gate(self.loop)
+        return gate
+
+    def release(self) -> None:
+        """Let nothing wait any more."""
+        self.end_watches()
+        for gate in self._gates.values():
+            gate.open()
+
     def seen(self, verb: str, plural: str) -> list[Request]:
         """Give the requests of a verb and kind so far."""
         return [request for request in self.requests if (request.verb, request.plural) == (verb, plural)]
@@ -140,6 +170,9 @@ class ApiServer:
         self._wake()
 
     def _wake(self) -> None:
+        self.loop.call_soon_threadsafe(self._wake_here)
+
+    def _wake_here(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -168,11 +201,16 @@ class ApiServer:
                     return web.Response()
                 return _status(fault.status, fault.reason, fault.message, fault.headers)
         if verb == "list":
-            return self._list(request, namespace)
+            with self._lock:
+                return self._list(request, namespace)
         if verb == "watch":
             return await self._watch(http, request, namespace)
         assert namespace
-        return self._one(request, namespace, name)
+        with self._lock:
+            answer = self._one(request, namespace, name)
+        if gate := self._gates.get((verb, plural)):
+            await gate.opened.wait()
+        return answer
 
     def _one(self, request: Request, namespace: str, name: str | None) -> web.Response:
         plural, body = request.plural, request.body
@@ -219,7 +257,7 @@ class ApiServer:
         return web.json_response({"kind": "List", "metadata": metadata, "items": items})
 
     async def _watch(self, http: web.Request, request: Request, namespace: str | None) -> web.StreamResponse:
-        since, epoch = int(request.query["resourceVersion"]), self._epoch
+        since, epoch, told = int(request.query["resourceVersion"]), self._epoch, 0
         response = web.StreamResponse()
         await response.prepare(http)
         if since < self._oldest:
@@ -232,10 +270,11 @@ class ApiServer:
                     del self._stream_errors[index]
                     await _send(response, "ERROR", {"kind": "Status", "code": code, "message": "as the test wants it"})
                     return response
-            for version, kind, plural, body in self._log:
+            while told < len(self._log):
+                version, kind, plural, body = self._log[told]
+                told += 1
                 if version > since and plural == request.plural and namespace in (None, body["metadata"]["namespace"]):
                     await _send(response, kind, body)
-            since = max(since, self._version)
             await changed.wait()
         if self._torn:
             await response.write(b'{"type": "MODIF')
@@ -247,19 +286,29 @@ class ApiServer:
 @contextlib.asynccontextmanager
 async def serving() -> AsyncIterator[ApiServer]:
     """Run a server as long as the block lasts."""
-    server = ApiServer()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = ApiServer(loop)
+    runner = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_start(server), loop))
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield server
     finally:
-        server.end_watches()
-        await runner.cleanup()
+        server.release()
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(runner.cleanup(), loop))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _start(server: ApiServer) -> web.AppRunner:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    return runner
 
 
 def _verb(http: web.Request, name: str | None) -> str:
@@ -270,7 +319,7 @@ def _verb(http: web.Request, name: str | None) -> str:
 
 async def _send(response: web.StreamResponse, kind: str, body: Body) -> None:
     with contextlib.suppress(ConnectionError):
-        await response.write(json.dumps({"type": kind, "object": body}).encode() + b"\n")
+        await response.write(json.dumps({"type": kind, "object": body}, separators=(",", ":")).encode() + b"\n")
 
 
 def _status(code: int, reason: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
