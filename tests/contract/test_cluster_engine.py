@@ -13,7 +13,7 @@ from tests.contract.fake_api import FakeApi
 from tests.contract.local_pods import CANCELLING, LocalPods, local_pods
 
 FLOWS = """
-import asyncio, os, sys, threading, time
+import asyncio, multiprocessing, os, sys, threading, time
 from pathlib import Path
 from towpath import flow, get_run_logger, task
 
@@ -107,6 +107,11 @@ def flaky(folder: str) -> int:
 @flow(retries=1)
 def retries_child(folder: str) -> int:
     return flaky(folder)
+
+@flow
+def pooled() -> list[int]:
+    with multiprocessing.get_context("fork").Pool(2) as pool:  # leaving it sends SIGTERM to its processes
+        return pool.map(abs, [-1, -2])
 
 @flow
 def letter(size: int) -> str:
@@ -388,6 +393,28 @@ def test_the_log_is_json_and_holds_no_token(pods: LocalPods) -> None:
     assert {"printed", "logged"} <= {line["message"] for line in lines}
     assert {line["run"] for line in lines} == {"top"}
     assert "a-secret-token" not in output
+
+
+def test_processes_that_user_code_forks_are_not_the_run(pods: LocalPods, api: FakeApi) -> None:
+    """A signal to a worker of a pool ends the worker, and nothing is reported of it."""
+    pods.create("pooled")
+    status = pods.ended()
+    assert status["result"]["inline"] == "[1,2]"
+    assert pods.exited() == 0
+    assert [method for method, _, _ in api.requests] == ["GET", "PATCH", "PATCH"]
+
+
+def test_a_pod_that_cannot_reach_any_cluster_says_so_by_its_last_words(pods: LocalPods) -> None:
+    """A broken environment is no infrastructure failure that another attempt would mend."""
+    pods.environment |= {"KUBECONFIG": "/no/such/file", "HOME": "/no/such/home"}
+    pods.create("add", {"x": 1})
+    deadline = time.monotonic() + 20
+    while "top" not in pods.processes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert pods.exited() == 1
+    message = pods.message()
+    assert (message["state"]["type"], message["error"]["kind"]) == ("FAILED", "User")
+    assert "No cluster is named" in message["state"]["message"]
 
 
 def test_threads_left_behind_do_not_keep_the_pod(pods: LocalPods) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from towpath.cluster import access, kubeconfig
+from towpath.cluster import access
 from towpath.errors import ConfigurationError
 from towpath.names import CREDENTIALS_DIR, ENV_NAMESPACE
 
@@ -39,6 +39,8 @@ def connect(
     wanted = namespace or environment.get(ENV_NAMESPACE)
     if context is None and (own := access.in_pod(environment, wanted)) is not None:
         return HttpCluster(own, patience_seconds=POD_PATIENCE_SECONDS)
+    from towpath.cluster import kubeconfig  # a pod has no use for it
+
     files = kubeconfig.paths(environment)
     try:
         config = kubeconfig.read(files)

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -35,7 +35,7 @@ class Kubeconfig:
     current_context: str
     contexts: Mapping[str, Section]
     clusters: Mapping[str, Section]
-    users: Mapping[str, Section]
+    users: Mapping[str, Section] = field(repr=False)  # they hold secrets
 
 
 def paths(environment: Mapping[str, str]) -> list[Path]:

@@ -39,6 +39,7 @@ class Stopping:
     def __init__(self, grace_seconds: float = GRACE_SECONDS, exit_now: Callable[[int], object] = os._exit) -> None:
         self.grace_seconds, self._exit_now = grace_seconds, exit_now
         self._run: Stoppable | None = None
+        self._process = os.getpid()
         self._signals = 0
         self._begun = False
         self.previous = signal.signal(signal.SIGTERM, lambda *_: self.told())
@@ -51,6 +52,10 @@ class Stopping:
 
     def told(self) -> None:
         """Take note of a signal."""
+        if os.getpid() != self._process:  # forked by user code: the run is not its business, and it just ends
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         self._signals += 1
         if self._signals > 1:
             self._exit_now(self._code())

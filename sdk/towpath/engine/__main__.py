@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from towpath.cluster.stopping import GRACE_SECONDS, TOLD_TO_STOP, Stopping
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from towpath.cluster.own import OwnRun
+    from towpath.errors import ConfigurationError
     from towpath.flows import Flow
 
 ENV_GRACE_SECONDS: Final = "TOWPATH_GRACE_SECONDS"
@@ -51,8 +54,11 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
             stopping.exit_within(min(_LINGER_SECONDS, stopping.grace_seconds))
             attempt.close()
         return attempt.exit_code()
-    except (ClusterError, ConfigurationError) as error:
+    except ClusterError as error:
         log.error("The run cannot be reported, so it is left to the operator. %s", error)  # noqa: TRY400 it says it all
+    except ConfigurationError as error:
+        log.error("%s", error)  # noqa: TRY400
+        _leave_word(environment, error)
     except BaseException:
         log.exception("The engine failed; how the run ended is left to the operator.")
     return _NO_REPORT
@@ -62,10 +68,7 @@ class Attempt:
     """One attempt of a run, with what it is plugged into."""
 
     def __init__(self, own: OwnRun, environment: Mapping[str, str]) -> None:
-        from pathlib import Path
-
         from towpath import settings
-        from towpath.cluster import termination
         from towpath.cluster.connect import connect
         from towpath.cluster.launcher import ClusterLauncher, set_launcher_of_process
         from towpath.cluster.reports import RunReporter
@@ -87,11 +90,10 @@ class Attempt:
         self._cluster = connect(environment=environment)
         self._launcher = ClusterLauncher(self._cluster, own, self._run, max_depth=settings.max_depth())
         set_launcher_of_process(self._launcher)
-        log = environment.get(termination.ENV_PATH)
         self._reporter = RunReporter(
             self._cluster,
             own,
-            termination_log=Path(log) if log else termination.PATH if termination.PATH.exists() else None,
+            termination_log=_termination_log(environment),
             children=self._launcher.counts,
         )
         self._interrupt = Interrupt()
@@ -176,6 +178,34 @@ class Attempt:
         if flow.timeout_seconds is not None and told == math.ceil(flow.timeout_seconds):
             return None
         return told
+
+
+def _termination_log(environment: Mapping[str, str]) -> Path | None:
+    """Give the file of the termination message, if this process is in a pod."""
+    from pathlib import Path
+
+    from towpath.cluster import termination
+
+    if named := environment.get(termination.ENV_PATH):
+        return Path(named)
+    return termination.PATH if termination.PATH.exists() else None
+
+
+def _leave_word(environment: Mapping[str, str], error: ConfigurationError) -> None:
+    """Tell the operator that the run cannot start in its image: no other attempt would."""
+    from datetime import UTC, datetime
+
+    from towpath import names, travel
+    from towpath.api.v1alpha1 import transitions
+    from towpath.cluster import termination
+    from towpath.states import Reason, StateType
+
+    attempt, log = environment.get(names.ENV_ATTEMPT, ""), _termination_log(environment)
+    if log is not None and attempt.isdecimal():
+        reason = Reason.ENTRYPOINT_NOT_FOUND
+        state = transitions.state(StateType.FAILED, datetime.now(UTC), reason=reason, message=str(error))
+        told, _ = termination.message(int(attempt), state, {"error": travel.pack_error(error, reason)})
+        termination.write(log, told)
 
 
 def _prepare_output() -> None:
