@@ -55,6 +55,8 @@ _REPORTED: Final[Mapping[str, type[BaseModel]]] = {
 }
 _OVER_DEADLINE: Final = "DeadlineExceeded"
 _TAIL: Final = 600
+#: What Kubernetes gives a pod that says nothing, in seconds.
+_DEFAULT_GRACE: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +279,9 @@ def _was_stopped(pod: Body, terminated: Mapping[str, Any]) -> bool:
     due = moment(pod, "metadata", "deletionTimestamp")
     if due is None:
         return False
-    grace = integer(pod, "metadata", "deletionGracePeriodSeconds") or 0
+    grace = integer(pod, "metadata", "deletionGracePeriodSeconds")
+    if grace is None:
+        grace = integer(pod, "spec", "terminationGracePeriodSeconds") or _DEFAULT_GRACE
     finished = moment(terminated, "finishedAt")
     return finished is None or finished >= due - timedelta(seconds=grace)
 
