@@ -24,6 +24,7 @@ pytestmark = pytest.mark.cluster
 PAIRS = 8
 COMMAND = ["sleep", "1"]
 BATCH = "/apis/batch/v1"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
 class PodClock:
@@ -33,8 +34,17 @@ class PodClock:
         self.running: dict[str, float] = {}
         self._kube = kube
         self._changed = threading.Condition()
-        self._version = kube.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["metadata"]["resourceVersion"]
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> PodClock:
+        self._version = self._kube.get(PODS)["metadata"]["resourceVersion"]
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
 
     def wait(self, job_prefix: str, timeout: float = 60) -> float:
         """Give the moment at which a container of the Job's pod was seen to run."""
@@ -50,16 +60,18 @@ class PodClock:
         return next((moment for pod, moment in self.running.items() if pod.startswith(job_prefix)), None)
 
     def _watch(self) -> None:
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
-        params = {"watch": "1", "resourceVersion": self._version, "timeoutSeconds": "600"}
-        with self._kube.http.stream("GET", path, params=params, timeout=610) as stream:
-            for line in stream.iter_lines():
-                pod = json.loads(line)["object"]
-                statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
-                if {"running", "terminated"} & set(statuses[0].get("state") or {}):
-                    with self._changed:
-                        self.running.setdefault(pod["metadata"]["name"], time.monotonic())
-                        self._changed.notify_all()
+        """Watch in short stretches, so that it can be told to stop."""
+        while not self._over.is_set():
+            params = {"watch": "1", "resourceVersion": self._version, "timeoutSeconds": "2"}
+            with self._kube.http.stream("GET", PODS, params=params) as stream:
+                for line in stream.iter_lines():
+                    pod = json.loads(line)["object"]
+                    self._version = pod["metadata"]["resourceVersion"]
+                    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
+                    if {"running", "terminated"} & set(statuses[0].get("state") or {}):
+                        with self._changed:
+                            self.running.setdefault(pod["metadata"]["name"], time.monotonic())
+                            self._changed.notify_all()
 
 
 def raw_job(name: str, image: str) -> dict[str, Any]:
@@ -90,19 +102,19 @@ def raw_jobs(kube: Kube) -> Iterator[list[str]]:  # noqa: F811
 @pytest.mark.timeout(300)
 def test_a_flow_runs_container_starts_about_as_soon_as_a_raw_jobs(runs: Runs, image: str, raw_jobs: list[str]) -> None:  # noqa: F811
     """Created → container running: a FlowRun adds little to what the same container takes as a raw Job."""
-    clock = PodClock(runs.kube)
     taken: dict[str, list[float]] = {"raw Job": [], "FlowRun": []}
-    for pair in range(PAIRS):
-        name = f"raw-{int(time.time())}-{pair}"
-        raw_jobs.append(name)
-        created = time.monotonic()
-        runs.kube.create(f"{BATCH}/namespaces/{NAMESPACE}/jobs", raw_job(name, image))
-        taken["raw Job"].append(clock.wait(name) - created)
+    with PodClock(runs.kube) as clock:
+        for pair in range(PAIRS):
+            name = f"raw-{int(time.time())}-{pair}"
+            raw_jobs.append(name)
+            created = time.monotonic()
+            runs.kube.create(f"{BATCH}/namespaces/{NAMESPACE}/jobs", raw_job(name, image))
+            taken["raw Job"].append(clock.wait(name) - created)
 
-        created = time.monotonic()
-        run = runs.create({"flow": {"image": image, "command": COMMAND}})
-        taken["FlowRun"].append(clock.wait(f"{run}-") - created)
-        runs.ended(run)
+            created = time.monotonic()
+            run = runs.create({"flow": {"image": image, "command": COMMAND}})
+            taken["FlowRun"].append(clock.wait(f"{run}-") - created)
+            runs.ended(run)
 
     rows = [
         [what, f"{median(seconds):.2f} s", f"{quantiles(seconds, n=20)[-1]:.2f} s", f"{max(seconds):.2f} s"]

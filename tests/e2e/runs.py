@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,8 @@ class Runs:
         self.kube = kube
         self.namespace = namespace
         self.image = image
-        self.prefix = re.sub(r"[^a-z0-9]+", "-", prefix.lower()).strip("-")[-28:].strip("-")
+        words = re.sub(r"[^a-z0-9]+", "-", prefix.lower()).strip("-")[-22:].strip("-")
+        self.prefix = f"{words}-{secrets.token_hex(2)}"  # the audit log remembers the names of earlier sessions
         self.started: list[str] = []
 
     def path(self, plural: str, name: str = "", group: str = TOWPATH) -> str:
