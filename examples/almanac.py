@@ -13,7 +13,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
@@ -61,7 +61,7 @@ def wettest_month(rows: list[Row]) -> str:
     for row in rows:
         rain[row["date"][:7]] += float(row["precipitation"])
     month, most = max(rain.items(), key=lambda item: item[1])
-    return f"wettest month {datetime.strptime(month, '%Y/%m'):%B %Y}: {most:.0f} mm of rain"
+    return f"wettest month {date(int(month[:4]), int(month[5:]), 1):%B %Y}: {most:.0f} mm of rain"
 
 
 def warmest_hour(rows: list[Row]) -> str:

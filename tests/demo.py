@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tests.cluster.api import Cluster, ClusterError, ClusterUnavailable
 from tests.cluster.api import cluster as find_cluster
 from tests.cluster.output import say, step
 from tests.installation import ROOT, install
+
 from towpath.cli.tree import explain, run_tree, state_of
 from towpath.states import TERMINAL, StateType
 
@@ -82,7 +82,9 @@ def report(cluster: Cluster, runs: list[Body]) -> int:
     """Print the tree, the result, and what to type next."""
     top = next(run for run in runs if run["metadata"]["name"] == RUN)
     out = ["", run_tree(runs, datetime.now(UTC)), ""]
-    out += [f"{run['metadata']['name']}: {explain(run)}" for run in runs if state_of(run)["type"] not in ("COMPLETED",)]
+    out += [
+        f"{run['metadata']['name']}: {explain(run)}" for run in runs if state_of(run)["type"] != StateType.COMPLETED
+    ]
     completed = state_of(top)["type"] == StateType.COMPLETED
     if completed:
         out += [f"What {RUN} returned:", "", json.loads(top["status"]["result"]["inline"]), ""]

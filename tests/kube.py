@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import yaml
@@ -48,7 +48,7 @@ class Kube:
                 self.tls.load_cert_chain(both.name)
         self.http = httpx.Client(base_url=self.server, verify=self.tls, headers=headers, timeout=30)
 
-    def __enter__(self) -> Kube:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,14 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Self
 
 import pytest
-
 from tests.bench.measure import table
 from tests.cluster.api import Cluster
-from tests.e2e.conftest import NAMESPACE, cluster, image, kube, runs, towpath  # noqa: F401 - the fixtures are used here too
-from tests.e2e.runs import Runs
+from tests.e2e.runs import NAMESPACE, Runs
 from tests.installation import SYSTEM
 from tests.kube import Kube
 
@@ -37,7 +35,7 @@ class PodClock:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
-    def __enter__(self) -> PodClock:
+    def __enter__(self) -> Self:
         self._version = self._kube.get(PODS)["metadata"]["resourceVersion"]
         self._thread.start()
         return self
@@ -91,7 +89,7 @@ def raw_job(name: str, image: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def raw_jobs(kube: Kube) -> Iterator[list[str]]:  # noqa: F811
+def raw_jobs(kube: Kube) -> Iterator[list[str]]:
     """Names of raw Jobs, deleted afterwards."""
     names: list[str] = []
     yield names
@@ -100,7 +98,7 @@ def raw_jobs(kube: Kube) -> Iterator[list[str]]:  # noqa: F811
 
 
 @pytest.mark.timeout(300)
-def test_a_flow_runs_container_starts_about_as_soon_as_a_raw_jobs(runs: Runs, image: str, raw_jobs: list[str]) -> None:  # noqa: F811
+def test_a_flow_runs_container_starts_about_as_soon_as_a_raw_jobs(runs: Runs, image: str, raw_jobs: list[str]) -> None:
     """Created → container running: a FlowRun adds little to what the same container takes as a raw Job."""
     taken: dict[str, list[float]] = {"raw Job": [], "FlowRun": []}
     with PodClock(runs.kube) as clock:
@@ -124,7 +122,7 @@ def test_a_flow_runs_container_starts_about_as_soon_as_a_raw_jobs(runs: Runs, im
     assert median(taken["FlowRun"]) <= 1.15 * median(taken["raw Job"])
 
 
-def test_a_run_costs_at_most_five_writes(runs: Runs, cluster: Cluster) -> None:  # noqa: F811
+def test_a_run_costs_at_most_five_writes(runs: Runs, cluster: Cluster) -> None:
     """Operator and pod together write at most five times a run, counted by the API server's own audit log."""
     if not cluster.audit_log.exists():
         pytest.skip("This cluster's audit log cannot be read, so nobody can count the writes.")
@@ -153,7 +151,7 @@ RUNNER = "run's pod"
 OPERATOR = "operator"
 
 
-def writes(cluster: Cluster, runs: dict[str, dict[str, Any]]) -> dict[str, Counter[str]]:  # noqa: F811
+def writes(cluster: Cluster, runs: dict[str, dict[str, Any]]) -> dict[str, Counter[str]]:
     """Count the writes that the audit log holds for each run and its Jobs, by verb, resource and writer."""
     counted: dict[str, Counter[str]] = {name: Counter() for name in runs}
     of_object = {name: name for name in runs} | {run["status"]["job"]: name for name, run in runs.items()}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from tests.bench.measure import loop_cpu, microseconds, milliseconds, peak_memory, process_cpu, table
+
 from towpath import flow, task
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 import aiohttp
 from aiohttp import web
-
 from tests.kube import Kube
 
 Moment = Literal["before", "after"]
@@ -44,7 +43,7 @@ class KillingProxy:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> KillingProxy:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self

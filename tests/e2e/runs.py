@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.kube import TOWPATH, ApiError, Body, Kube
+
 from towpath.states import StateType
+
+NAMESPACE = "towpath-e2e"
 
 
 class Runs:

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-
 from tests.cluster.api import Cluster
 from tests.e2e.runs import Runs
 from tests.helm import dashboard

@@ -21,13 +21,12 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-
 from tests.cluster.api import Cluster
-from tests.e2e.conftest import NAMESPACE
 from tests.e2e.killing_proxy import KillingProxy, Moment
-from tests.e2e.runs import Runs, result, state
+from tests.e2e.runs import NAMESPACE, Runs, result, state
 from tests.installation import SYSTEM, Installation
 from tests.kube import Kube
+
 from towpath.states import StateType
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.e2e.runs import Runs, result, state
 from tests.kube import TOWPATH
+
 from towpath.states import StateType
 
 pytestmark = pytest.mark.cluster

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.e2e.runs import Runs, result, state
+
 from towpath.states import StateType
 
 pytestmark = pytest.mark.cluster

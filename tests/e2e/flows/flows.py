@@ -90,7 +90,7 @@ def stubborn(seconds: float) -> None:
     while time.monotonic() < deadline:
         try:
             time.sleep(0.2)
-        except BaseException as error:  # noqa: BLE001 - that is the point
+        except BaseException as error:
             get_run_logger().warning("not stopping for %r", error)
 
 

@@ -1,22 +1,23 @@
-"""The installed Towpath that the end-to-end tests share, and each test's own runs."""
+"""What tests share: the installed Towpath, each test's own runs in it, and a history that is not the user's."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.cluster import project_images
 from tests.cluster.api import Cluster, ClusterUnavailable
 from tests.cluster.api import cluster as find_cluster
 from tests.cluster.settings import in_ci
-from tests.e2e.runs import Runs
+from tests.e2e.runs import NAMESPACE, Runs
 from tests.installation import Installation, install
 from tests.kube import Kube
 
-NAMESPACE = "towpath-e2e"
-FLOWS = Path(__file__).parent / "flows"
+FLOWS = Path(__file__).parent / "e2e" / "flows"
+
+os.environ["TOWPATH_HISTORY"] = "off"  # the tests of the history itself name files of their own
 
 
 @pytest.fixture(scope="session")
