@@ -17,6 +17,9 @@
     │   ├── MappingLengthMismatch     `.map` over iterables of different lengths
     │   └── MappingMissingIterable    `.map` without any iterable
     ├── NestingTooDeep            runs nested deeper than the guard allows
+    ├── HistoryError              the history of runs on this machine cannot be used
+    │   ├── NoSuchRun                 it has no such run
+    │   └── AmbiguousRun              it has several that the name or id fits
     └── ClusterError              the Kubernetes API refused, or cannot be reached
         ├── NotFound              no such object (404)
         ├── Conflict              it exists already, or changed meanwhile (409, 422 of a JSON Patch test)
@@ -95,6 +98,18 @@ class MappingMissingIterable(MappingError):
 
 class NestingTooDeep(TowpathError):
     """Runs are nested deeper than the guard allows."""
+
+
+class HistoryError(TowpathError):
+    """The history of runs on this machine cannot be used."""
+
+
+class NoSuchRun(HistoryError):
+    """The history has no such run."""
+
+
+class AmbiguousRun(HistoryError):
+    """A name, or the first characters of a name or id, fits several runs."""
 
 
 class ClusterError(TowpathError):

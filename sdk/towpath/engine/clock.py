@@ -1,4 +1,4 @@
-"""The real clock and real dice."""
+"""The real clock, real dice, and the record of what runs on this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from towpath.engine.ports import Surroundings
 from towpath.engine.threads import block
+from towpath.history.recorder import RECORDER
 
 
 class SystemClock:
@@ -39,4 +40,4 @@ def throw_dice() -> float:
     return random.random()  # noqa: S311 it spreads retries
 
 
-SYSTEM: Final = Surroundings(SystemClock(), throw_dice)
+SYSTEM: Final = Surroundings(SystemClock(), throw_dice, recorder=RECORDER)

@@ -87,6 +87,8 @@ class Execution:
         elif state.type in TERMINAL:
             run.ended = now
         log_entry(self.context, state)
+        if (recorder := self.surroundings.recorder) is not None:
+            recorder.enter(run, state, now)
 
     def hooks(self, state: State[Any]) -> Steps:
         """Run the hooks of a state; what they raise is logged and changes nothing."""

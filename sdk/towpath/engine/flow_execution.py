@@ -83,9 +83,11 @@ class FlowExecution(Execution):
         return READY
 
     def report(self, state: State[Any]) -> None:
-        """Tell the reporter."""
+        """Tell the reporter, and whoever keeps the record."""
         if self.reporter is not None:
             self.reporter.report(self.run, state)
+        if (recorder := self.surroundings.recorder) is not None:
+            recorder.leave(self.run, state)
 
     def call(self) -> Event:
         """Call user code, in a scope of its own."""

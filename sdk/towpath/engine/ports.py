@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from towpath.flows import Flow
     from towpath.futures import Future
-    from towpath.runs import FlowRun
+    from towpath.runs import FlowRun, TaskRun
     from towpath.states import State
 
 
@@ -85,6 +85,16 @@ class Launcher(Protocol):
         """
 
 
+class Recorder(Protocol):
+    """Who keeps the record of runs on this machine; unlike a reporter's, its troubles are never a run's."""
+
+    def enter(self, run: FlowRun | TaskRun, state: State[Any], now: float) -> None:
+        """Take note that a run has entered a state, at `now` seconds since the epoch."""
+
+    def leave(self, run: FlowRun, state: State[Any]) -> None:
+        """Take note that a flow run has told a state of its own, its hooks for it done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a run finds round it, and hands on to the runs that it calls in its process."""
@@ -94,3 +104,5 @@ class Surroundings:
     """Gives a number from 0 up to 1, each as likely; spreads retries."""
     launcher: Launcher | None = None
     """Runs children elsewhere; None: in this process."""
+    recorder: Recorder | None = None
+    """Keeps the record; None: somebody else does."""

@@ -1,0 +1,94 @@
+"""The tables, and how a file of an older Towpath gets them. A migration that was released is never changed.
+
+Task runs come by the million, so each is one row that is written once if it ends soon: clustered by flow run, process
+and call, hence always appended; its states are one text, a JSON array a line. Flow runs are few; their states are rows,
+because several processes may add to them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: `PRAGMA application_id`: says that a SQLite file is ours ("Tow1").
+APPLICATION_ID: Final = 0x546F7731
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        """CREATE TABLE processes (
+            token INTEGER PRIMARY KEY,      -- the byte that it holds a lock on while it is alive
+            pid INTEGER NOT NULL,
+            host TEXT NOT NULL,
+            towpath TEXT NOT NULL,
+            began REAL NOT NULL,
+            seen REAL NOT NULL              -- when it last wrote
+        )""",  # deleted when its runs have been seen to after its end
+        """CREATE TABLE flow_runs (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of beginning, whatever clocks say
+            id TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            flow TEXT NOT NULL,
+            flow_version TEXT,
+            parent_id TEXT,
+            root_id TEXT NOT NULL,
+            depth INTEGER NOT NULL,
+            deployment TEXT,
+            parameters TEXT NOT NULL,       -- JSON object
+            parameters_whole INTEGER NOT NULL,
+            tags TEXT NOT NULL,             -- JSON array
+            attempt INTEGER NOT NULL,
+            run_count INTEGER NOT NULL,
+            state_type TEXT NOT NULL,
+            state_name TEXT NOT NULL,
+            state_message TEXT,
+            state_since REAL NOT NULL,
+            created REAL NOT NULL,
+            started REAL,
+            ended REAL,
+            seconds REAL,
+            tasks_total INTEGER NOT NULL,
+            tasks_completed INTEGER NOT NULL,
+            tasks_failed INTEGER NOT NULL,
+            process INTEGER                 -- who works on it; null if nobody does
+        )""",
+        "CREATE INDEX flow_runs_by_name ON flow_runs (name)",
+        "CREATE INDEX flow_runs_by_flow ON flow_runs (flow, number)",
+        "CREATE INDEX flow_runs_by_root ON flow_runs (root_id)",
+        "CREATE INDEX flow_runs_by_parent ON flow_runs (parent_id) WHERE parent_id IS NOT NULL",
+        "CREATE INDEX flow_runs_by_process ON flow_runs (process) WHERE process IS NOT NULL",
+        """CREATE TABLE flow_run_states (
+            number INTEGER PRIMARY KEY,
+            run_id TEXT NOT NULL,
+            type TEXT NOT NULL,
+            name TEXT NOT NULL,
+            message TEXT,
+            since REAL NOT NULL
+        )""",
+        "CREATE INDEX flow_run_states_by_run ON flow_run_states (run_id)",
+        """CREATE TABLE task_runs (
+            run_id TEXT NOT NULL,           -- empty outside of any flow run
+            process INTEGER NOT NULL,
+            number INTEGER NOT NULL,        -- the order of beginning in the process
+            id TEXT NOT NULL,
+            task TEXT NOT NULL,
+            name TEXT NOT NULL,
+            tags TEXT,                      -- JSON array; null for none
+            run_count INTEGER NOT NULL,
+            state_type TEXT NOT NULL,
+            states TEXT NOT NULL,           -- [type, name, message, since], a line each
+            started REAL,
+            ended REAL,
+            seconds REAL,
+            PRIMARY KEY (run_id, process, number)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX task_runs_not_ended ON task_runs (process) WHERE ended IS NULL",
+        """CREATE TABLE lines (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice, so that a log can be followed
+            run_id TEXT NOT NULL,
+            task_run TEXT,
+            level INTEGER NOT NULL,
+            message TEXT NOT NULL,
+            time REAL NOT NULL
+        )""",
+        "CREATE INDEX lines_by_run ON lines (run_id, number)",
+    ),
+)
