@@ -63,7 +63,6 @@ class Operator:
         self._store = Store(INDEXES, lean=lean, listener=self._changed)
         self._view = StoreView(self._store)
         self._metrics = Metrics(
-            runs=lambda: self._store.all("flowruns"),
             queue_depth=lambda: len(self._queue),
             version=metadata.version("towpath"),
         )
@@ -209,13 +208,14 @@ class Operator:
         """Mark what a change of the store concerns; the store's listener."""
         body = new if new is not None else old
         assert body is not None
+        if plural == "flowruns":
+            self._metrics.run_changed(old, new)
+            state = mapping(new, "status", "state")
+            if self._listed.is_set() and state and state != mapping(old, "status", "state"):
+                about = {"namespace": body["metadata"]["namespace"], "run": body["metadata"]["name"]}
+                log.info("%s %s %s", state.get("type"), state.get("reason", ""), state.get("message", ""), extra=about)
         if new is None:
             self._queue.forget(key_of(plural, body))
-        elif plural == "flowruns":
-            self._metrics.run_changed(old, new)
-            if self._listed.is_set() and (state := mapping(new, "status", "state")) != mapping(old, "status", "state"):
-                about = {"namespace": new["metadata"]["namespace"], "run": new["metadata"]["name"]}
-                log.info("%s %s %s", state.get("type"), state.get("reason", ""), state.get("message", ""), extra=about)
         for key in observe.affected_by(self._view, plural, body, deleted=new is None):
             self._queue.add(key)
 

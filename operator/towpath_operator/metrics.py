@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -73,38 +73,52 @@ def pending_since(run: Body) -> datetime | None:
 
 
 class _Runs(Collector):
-    """Counts the runs of the store when Prometheus asks."""
+    """How many runs there are of which kind, and since when the oldest are PENDING; kept up to date with each change.
 
-    def __init__(self, runs: Callable[[], Iterable[Body]]) -> None:
-        self._runs = runs
+    Counting ten thousand runs at each scrape would hold up the event loop for longer than a reconcile may take.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Tally[tuple[str, ...]] = Tally()
+        self._pending: dict[tuple[str, str], tuple[RunLabels, float]] = {}
+
+    def change(self, old: Body | None, new: Body | None) -> None:
+        for run, step in ((old, -1), (new, 1)):
+            if run is not None:
+                counted = (*labels_of(run), state_of(run).value)
+                self._counts[counted] += step
+                if not self._counts[counted]:
+                    del self._counts[counted]
+        run = new if new is not None else old
+        place = (text(run, "metadata", "namespace"), text(run, "metadata", "name"))
+        since = pending_since(new) if new is not None else None
+        if new is not None and since is not None:
+            self._pending[place] = (labels_of(new), since.timestamp())
+        else:
+            self._pending.pop(place, None)
 
     def collect(self) -> Iterator[Metric]:
-        counts: Tally[tuple[str, ...]] = Tally()
-        pending: dict[RunLabels, float] = {}
-        for run in self._runs():
-            labels = labels_of(run)
-            counts[*labels, state_of(run).value] += 1
-            if since := pending_since(run):
-                pending[labels] = min(since.timestamp(), pending.get(labels, since.timestamp()))
         runs = GaugeMetricFamily("towpath_flowruns", "FlowRuns that exist, by state.", labels=(*_RUN, "state"))
-        for values, count in counts.items():
+        for values, count in self._counts.items():
             runs.add_metric(values, count)
         yield runs
-        oldest = GaugeMetricFamily(
+        oldest: dict[RunLabels, float] = {}
+        for labels, since in self._pending.values():
+            oldest[labels] = min(since, oldest.get(labels, since))
+        pending = GaugeMetricFamily(
             "towpath_flowruns_oldest_pending_timestamp_seconds",
             "When the FlowRun that has been PENDING longest became so; absent when none is.",
             labels=_RUN,
         )
-        for labels, timestamp in pending.items():
-            oldest.add_metric(labels, timestamp)
-        yield oldest
+        for labels, since in oldest.items():
+            pending.add_metric(labels, since)
+        yield pending
 
 
 class Metrics:
     """All metrics, in a registry of their own.
 
     Args:
-        runs: gives every FlowRun that exists, at each scrape.
         queue_depth: tells how many objects wait for a worker, at each scrape.
         version: the operator's.
         clock: Unix time in seconds.
@@ -113,7 +127,6 @@ class Metrics:
     def __init__(
         self,
         *,
-        runs: Callable[[], Iterable[Body]],
         queue_depth: Callable[[], float],
         version: str,
         clock: Callable[[], float] = time.time,
@@ -122,7 +135,8 @@ class Metrics:
         self._clock = clock
         self._counting = False
         self._last_success: dict[RunLabels, float] = {}
-        registry.register(_Runs(runs))
+        self._runs = _Runs()
+        registry.register(self._runs)
         self._finished = Counter(
             "towpath_flowruns_finished",
             "FlowRuns that ended while the operator looked on.",
@@ -198,8 +212,11 @@ class Metrics:
         """Count ends, starts and retries from now on: what came before is how things stood at the start."""
         self._counting = True
 
-    def run_changed(self, old: Body | None, new: Body) -> None:
-        """Note how a FlowRun changed; `old` is None if it was not known before."""
+    def run_changed(self, old: Body | None, new: Body | None) -> None:
+        """Note how a FlowRun changed; `old` is None if it was not known before, `new` if it is gone."""
+        self._runs.change(old, new)
+        if new is None:
+            return
         labels, state = labels_of(new), state_of(new)
         if state is StateType.COMPLETED and (end := moment(new, "status", "completionTime")):
             self._last_success[labels] = max(end.timestamp(), self._last_success.get(labels, 0.0))

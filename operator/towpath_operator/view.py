@@ -13,7 +13,7 @@ _JOB_LABEL: Final = "batch.kubernetes.io/job-name"
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 #: Parts of bodies that no decision looks at, and that weigh: what a run returned and raised, how a pod is made.
 _DROPPED: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
-    "flowruns": {"status": frozenset({"result"})},
+    "flowruns": {"status": frozenset({"result", "tasks", "children"})},
     "pods": {"spec": frozenset({"volumes", "containers", "initContainers", "tolerations", "affinity"})},
 }
 

@@ -28,9 +28,9 @@ def exported() -> dict[str, set[str]]:
     pending = {**run, "status": {"attempt": 1, "state": {"type": "PENDING", "since": TIME}}}
     retried = {**run, "status": {"infraFailures": 1, "startTime": TIME, "state": {"type": "RUNNING", "since": TIME}}}
     done = {**run, "status": {"startTime": TIME, "completionTime": TIME, "state": {"type": "COMPLETED", "since": TIME}}}
-    metrics = Metrics(runs=lambda: [pending], queue_depth=lambda: 0, version="0")
+    metrics = Metrics(queue_depth=lambda: 0, version="0")
     metrics.start_counting()
-    for old, new in ((None, pending), (pending, retried), (retried, done)):
+    for old, new in ((None, pending), (pending, retried), (retried, done), (None, pending)):
         metrics.run_changed(old, new)
     metrics.reconciled("FlowRun", 0.1)
     metrics.reconcile_failed("FlowRun")

@@ -35,19 +35,18 @@ PROMISED = {
 LABELS = {"namespace": "team-a", "flow": "etl", "deployment": "nightly"}
 
 
-def make_run(state: str | None = None, reason: str | None = None, **status: Any) -> dict[str, Any]:
+def make_run(state: str | None = None, reason: str | None = None, name: str = "run-1", **status: Any) -> dict[str, Any]:
     """Build a run of the flow etl by the deployment nightly."""
     if state:
         status["state"] = make_state(state, reason=reason)
-    return make_flowrun(deployment_ref="nightly", status={"flow": "etl", **status})
+    return make_flowrun(name, deployment_ref="nightly", status={"flow": "etl", **status})
 
 
 class Fixture:
     """Metrics over a list of runs."""
 
     def __init__(self, *, counting: bool = True) -> None:
-        self.runs: list[dict[str, Any]] = []
-        self.metrics = Metrics(runs=lambda: self.runs, queue_depth=lambda: 3, version="1.2.3", clock=lambda: 1700.0)
+        self.metrics = Metrics(queue_depth=lambda: 3, version="1.2.3", clock=lambda: 1700.0)
         if counting:
             self.metrics.start_counting()
 
@@ -58,8 +57,8 @@ class Fixture:
 def exercised() -> Fixture:
     """Give metrics of which each has a sample."""
     fixture = Fixture()
-    fixture.runs = [make_run("PENDING", "JobCreated")]
     metrics = fixture.metrics
+    metrics.run_changed(None, make_run("PENDING", "JobCreated", name="waits"))
     metrics.run_changed(make_run(), make_run("SCHEDULED", "AwaitingRetry", infraFailures=1))
     times = {"startTime": "2026-03-01T12:00:00Z", "completionTime": "2026-03-01T12:00:30Z"}
     metrics.run_changed(make_run(), make_run("COMPLETED", "Succeeded", **times))
@@ -94,15 +93,18 @@ def test_the_reference_has_nothing_else() -> None:
     assert set(re.findall(r"^\| `(towpath_\w+)`", REFERENCE.read_text(), re.MULTILINE)) == set(PROMISED)
 
 
-def test_runs_are_counted_by_state_when_asked() -> None:
-    """The gauge is what exists at that moment; a run that nobody has looked at yet is SCHEDULED."""
+def test_runs_are_counted_by_state() -> None:
+    """The gauge is what exists: a run counts in its latest state, one that nobody has looked at as SCHEDULED."""
     fixture = Fixture()
-    fixture.runs = [make_run("RUNNING"), make_run("RUNNING"), make_run("COMPLETED"), make_run()]
+    for name, state in (("a", "RUNNING"), ("b", "RUNNING"), ("c", "COMPLETED"), ("d", None)):
+        fixture.metrics.run_changed(None, make_run(state, name=name))
     assert fixture.value("towpath_flowruns", LABELS | {"state": "RUNNING"}) == 2
     assert fixture.value("towpath_flowruns", LABELS | {"state": "COMPLETED"}) == 1
     assert fixture.value("towpath_flowruns", LABELS | {"state": "SCHEDULED"}) == 1
-    fixture.runs = []
+    fixture.metrics.run_changed(make_run("RUNNING", name="a"), make_run("COMPLETED", name="a"))
+    fixture.metrics.run_changed(make_run("RUNNING", name="b"), None)
     assert fixture.value("towpath_flowruns", LABELS | {"state": "RUNNING"}) is None
+    assert fixture.value("towpath_flowruns", LABELS | {"state": "COMPLETED"}) == 2
 
 
 def test_the_oldest_pending_run_counts_since_it_became_pending() -> None:
@@ -121,10 +123,13 @@ def test_the_oldest_pending_run_counts_since_it_became_pending() -> None:
     since = pending_since(run)
     assert since
     assert since.isoformat() == "2026-03-01T12:02:00+00:00"
-    fixture = Fixture()
-    fixture.runs = [run, make_run("PENDING", "JobCreated")]
+    fixture, other = Fixture(), make_run("PENDING", "JobCreated", name="since-noon")
+    fixture.metrics.run_changed(None, run)
+    fixture.metrics.run_changed(None, other)
     assert fixture.value("towpath_flowruns_oldest_pending_timestamp_seconds") == since.timestamp() - 120
-    fixture.runs = [make_run("RUNNING")]
+    fixture.metrics.run_changed(other, None)
+    assert fixture.value("towpath_flowruns_oldest_pending_timestamp_seconds") == since.timestamp()
+    fixture.metrics.run_changed(run, make_run("RUNNING"))
     assert fixture.value("towpath_flowruns_oldest_pending_timestamp_seconds") is None
 
 
@@ -219,8 +224,7 @@ def test_reasons_are_bounded(reason: str | None) -> None:
 def test_labels_of_a_run_that_nobody_has_resolved() -> None:
     """Before the flow is known the label says what the run's own label says, or nothing."""
     fixture = Fixture()
-    fixture.runs = [make_flowrun(flow_ref="etl", status={})]
-    fixture.runs[0]["metadata"]["labels"] = {"towpath.dev/flow": "etl"}
+    fixture.metrics.run_changed(None, make_flowrun(flow_ref="etl", status={}, labels={"towpath.dev/flow": "etl"}))
     labels = {"namespace": "team-a", "flow": "etl", "deployment": "", "state": "SCHEDULED"}
     assert fixture.value("towpath_flowruns", labels) == 1
 
@@ -231,9 +235,7 @@ def test_labels_of_a_run_that_nobody_has_resolved() -> None:
 def test_odd_bodies_harm_nothing(odd: dict[str, Any]) -> None:
     """A status of any shape is counted somewhere and raises nothing."""
     fixture = Fixture()
-    run = make_flowrun(status=odd)
-    fixture.runs = [run]
-    fixture.metrics.run_changed(None, run)
+    fixture.metrics.run_changed(None, make_flowrun(status=odd))
     assert b"towpath_flowruns{" in generate_latest(fixture.metrics.registry)
 
 
