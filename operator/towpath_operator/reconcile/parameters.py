@@ -159,6 +159,8 @@ def _fits(kind: Any, value: Any, format_: Any) -> bool:
 
 
 def _type(_: Any, expected: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
+    if "enum" in schema or "const" in schema:
+        return  # the choices say it all
     kinds = [expected] if isinstance(expected, str) else expected
     if not any(_fits(kind, value, schema.get("format")) for kind in kinds):
         yield ValidationError("type")
@@ -193,11 +195,27 @@ def _bound(broken: Callable[[Any, Any], bool]) -> Callable[..., Iterator[Validat
     return check
 
 
+def _is_no_multiple(number: float, of: float) -> bool:
+    if isinstance(number, int) and isinstance(of, int):
+        return number % of != 0
+    rest = math.fmod(abs(number), of) / of if math.isfinite(number) else 0.0
+    return 1e-6 < rest < 1 - 1e-6  # as floats go
+
+
 def _required(_: Any, required: Any, value: Any, __: Any) -> Iterator[ValidationError]:
     if isinstance(value, Mapping):
         for name in required:
             if name not in value:
                 yield ValidationError("required", path=[name])
+
+
+def _properties(validator: Any, properties: Any, value: Any, _: Any) -> Iterator[ValidationError]:
+    if not isinstance(value, Mapping):
+        return
+    for name, schema in properties.items():
+        if name not in value or (isinstance(schema, Mapping) and schema.get("default", words.ABSENT) == value[name]):
+            continue  # the author's own default is good, whatever the annotation says
+        yield from validator.descend(value[name], schema, path=name, schema_path=name)
 
 
 def _additional(validator: Any, allowed: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
@@ -234,6 +252,8 @@ _Lenient: Final = extend(  # type: ignore[no-untyped-call]
         "exclusiveMinimum": _bound(lambda number, bound: number <= bound),
         "maximum": _bound(lambda number, bound: number > bound),
         "exclusiveMaximum": _bound(lambda number, bound: number >= bound),
+        "multipleOf": _bound(_is_no_multiple),
+        "properties": _properties,
         "required": _required,
         "additionalProperties": _additional,
         "oneOf": Draft202012Validator.VALIDATORS["anyOf"],  # a converted value may fit several
