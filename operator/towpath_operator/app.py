@@ -2,7 +2,7 @@
 
     kopf (Flow, Deployment, FlowRun) ─┐
     reflectors (Job, Pod) ────────────┼─▶ Store ─ a change ─▶ affected_by ─▶ WorkQueue ─▶ observe, decide, apply
-    sweeps, answers to our writes ────┘                                          ▲              │
+    lists, sweeps, our own writes ────┘                                          ▲              │
                                                                                  └── later ─────┘
 
 Nothing is decided before every kind has been listed in full: after a restart, what is not listed yet must not pass for
@@ -36,7 +36,7 @@ from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import ApiError, Client
 from towpath_operator.runtime.connection import Connection
 from towpath_operator.runtime.guard import Guard
-from towpath_operator.runtime.listing import fill
+from towpath_operator.runtime.listing import Filler
 from towpath_operator.runtime.recorder import EventRecorder
 from towpath_operator.runtime.reflector import Reflector
 from towpath_operator.runtime.resources import Resource
@@ -70,6 +70,7 @@ class Operator:
         self._client = Client(connection.configuration, self._metrics.api_request)
         self._recorder = EventRecorder(self._client, EVENTS, "towpath-operator")
         self._applier = Applier(self._client, self._store, self._recorder)
+        self._filler = Filler(self._client, self._store, BY_KOPF, self._namespaces)
         self._sweeper = Sweeper(
             self._client,
             self._store,
@@ -78,6 +79,7 @@ class Operator:
             every=settings.sweep_seconds,
             missed=self._health.missed,
         )
+        self._served = asyncio.Event()
         self._listed = asyncio.Event()
         self._kopf_ready = asyncio.Event()
         self._stop = asyncio.Event()
@@ -116,6 +118,7 @@ class Operator:
                 self._health.feel_the_loop(),
                 self._connection.keep_fresh(),
                 self._recorder.run(),
+                self._filler.run(),
                 self._sweep(),
                 self._take_signals_back(),
             )
@@ -128,6 +131,7 @@ class Operator:
         self._health.stopping()
         self._queue.stop()
         starting.cancel()
+        self._served.set()
         self._listed.set()
         _, unfinished = await asyncio.wait(workers, timeout=self._settings.drain_seconds)
         await front.aclose()
@@ -137,10 +141,11 @@ class Operator:
             task.cancel()
 
     async def _start(self, reflectors: Sequence[Reflector]) -> None:
-        """List everything there is, then let the work begin."""
+        """Wait until everything has been listed, then let the work begin."""
         for resource in BY_KOPF:
-            for namespace in self._namespaces:
-                await self._list(resource, namespace)
+            await self._await_kind(resource)
+        self._served.set()
+        await self._filler.filled.wait()
         for reflector in reflectors:
             await reflector.synced.wait()
         self._metrics.start_counting()
@@ -150,11 +155,14 @@ class Operator:
             "Everything is listed: %s.", ", ".join(f"{self._store.count(plural)} {plural}" for plural in BY_PLURAL)
         )
 
-    async def _list(self, resource: Resource, namespace: str | None) -> None:
+    async def _await_kind(self, resource: Resource) -> None:
+        """Wait until a kind is served, and we may see it: kopf would not say why it does not watch."""
         backoff, failures = Backoff(base=0.5, cap=15.0), 0
         while True:
             try:
-                await fill(self._client, self._store, resource, namespace)
+                for namespace in self._namespaces:
+                    async with contextlib.aclosing(self._client.pages(resource, namespace, size=1)) as pages:
+                        await anext(pages)
                 return
             except ClusterError as error:
                 failures += 1
@@ -168,7 +176,7 @@ class Operator:
         await self._sweeper.run()
 
     async def _watch_with_kopf(self) -> None:
-        await self._listed.wait()
+        await self._served.wait()
         if self._stop.is_set():
             return
         guard = Guard(
@@ -176,7 +184,7 @@ class Operator:
             {resource.plural for resource in BY_KOPF},
             observer=self._metrics.api_request,
             heard=self._heard,
-            listed=lambda _plural: self._sweeper.soon(),
+            listed=self._filler.listed,
         )
         await handlers.run(
             handlers.registry(self._store, BY_KOPF),

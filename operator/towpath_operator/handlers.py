@@ -85,7 +85,7 @@ def settings() -> kopf.OperatorSettings:
         True  # kinds and namespaces are known: no watches on CRDs and namespaces, no rights for them
     )
     made.posting.enabled = False
-    made.watching.chunk_size = 500
+    made.watching.chunk_size = 1  # its lists are only for their version: see runtime.guard
     made.watching.server_timeout = 290
     made.watching.client_timeout = 310
     made.networking.request_timeout = 30

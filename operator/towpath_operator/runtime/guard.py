@@ -2,10 +2,15 @@
 
 kopf sends its own requests, drops bookmarks before any handler sees them, and takes up a watch that the server ends at
 once as fast as it can, thousands of times a second. It dies of an error event on a watch and of a 410 as an answer, and
-then hangs. This middleware of its HTTP session gives what is missing: it notes each piece of a watch as a sign of life,
-tells of each new list (one after the first means a gap in the watch), slows down watches that follow each other too
-fast, adds a credential that is fresh for each request, and turns those faults into what kopf knows how to survive: the
-end of a watch, or the one kind of 410 after which it lists again.
+then hangs. It spends a worker and a memory on each object that it lists, 12 kB and half a millisecond, and never says
+what a list lacks. This middleware of its HTTP session gives what is missing:
+
+- each piece of a watch is noted as a sign of life;
+- a list is told, so that it can be read by somebody who also sees what is gone, and reaches kopf empty: a version to
+  start a watch from is all that kopf needs;
+- watches that follow each other too fast are slowed down;
+- those faults become what kopf survives: the end of a watch, or the one kind of 410 after which it lists again;
+- each request has a credential that is fresh.
 """
 
 from __future__ import annotations
@@ -64,7 +69,7 @@ class Guard:
         plurals: the kinds whose signs of life matter.
         observer: told of every request.
         heard: told a kind's plural and the namespace (None: all) at each sign of life of a list or watch.
-        listed: told a kind's plural when a list of it begins.
+        listed: told a kind's plural and the namespace when the framework has listed: its watch begins there.
     """
 
     def __init__(
@@ -74,7 +79,7 @@ class Guard:
         *,
         observer: Observer,
         heard: Callable[[str, str | None], None],
-        listed: Callable[[str], None],
+        listed: Callable[[str, str | None], None],
         backoff: Backoff = Backoff(base=0.2, cap=30.0),  # noqa: B008 - frozen
     ) -> None:
         self._configuration = configuration
@@ -115,8 +120,9 @@ class Guard:
             await asyncio.sleep(self._backoff.delay(refused))
         if plural in self._plurals and response.status < 400:
             self._heard(plural, namespace)
-            if verb == "list" and "continue" not in request.url.query:
-                self._listed(plural)
+            if verb == "list":
+                response.content = cast("aiohttp.StreamReader", _Emptied(response.content))
+                self._listed(plural, namespace)
         if response.status == 410 and verb == "list":
             response.release()
             raise aiohttp.ClientPayloadError(f"The list of {plural} expired while it was read.")  # kopf lists again
@@ -132,6 +138,20 @@ class Guard:
         if in_a_row > 1:  # once in a while a watch is short, and that is nobody's fault
             await asyncio.sleep(self._backoff.delay(in_a_row - 1))
         self._last_watch[path] = (clock(), in_a_row)
+
+
+class _Emptied:
+    """A list's stream that gives the list without its objects."""
+
+    def __init__(self, stream: aiohttp.StreamReader) -> None:
+        self._stream = stream
+
+    async def read(self) -> bytes:
+        found = orjson.loads(await self._stream.read())
+        return orjson.dumps({**found, "metadata": {**found["metadata"], "continue": ""}, "items": []})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)  # all else of it is the stream
 
 
 class _Overheard:

@@ -1,15 +1,20 @@
-"""Brings the store in line with a complete list of one kind."""
+"""Brings the store in line with complete lists."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Protocol
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, NoReturn, Protocol
 
 from towpath.errors import ClusterError
+from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import ApiError
 from towpath_operator.runtime.resources import Resource
 from towpath_operator.runtime.store import Place, Store
+
+log = logging.getLogger(__name__)
 
 Page = tuple[list[dict[str, Any]], str]
 """Some objects of a list, and the resourceVersion that the whole list shares."""
@@ -60,3 +65,51 @@ async def read(
 def place_of(body: dict[str, Any]) -> Place:
     """Give an object's namespace and name."""
     return body["metadata"].get("namespace", ""), body["metadata"]["name"]
+
+
+class Filler:
+    """Fills the store whenever a framework has listed: its watch tells what comes after, this what was before.
+
+    Args:
+        namespaces: those that the framework watches; (None,) for the whole cluster.
+    """
+
+    def __init__(
+        self,
+        lister: Lister,
+        store: Store,
+        resources: Sequence[Resource],
+        namespaces: Sequence[str | None] = (None,),
+        *,
+        backoff: Backoff = Backoff(base=0.5, cap=30.0),  # noqa: B008 - frozen
+    ) -> None:
+        self.filled = asyncio.Event()
+        """Set once every kind has been listed everywhere."""
+        self._lister = lister
+        self._store = store
+        self._resources = {resource.plural: resource for resource in resources}
+        self._missing = {(resource.plural, namespace) for resource in resources for namespace in namespaces}
+        self._wanted: asyncio.Queue[tuple[str, str | None]] = asyncio.Queue()
+        self._backoff = backoff
+
+    def listed(self, plural: str, namespace: str | None) -> None:
+        """Note that the framework has listed a kind."""
+        self._wanted.put_nowait((plural, namespace))
+
+    async def run(self) -> NoReturn:
+        """Fill for ever, as often as it takes."""
+        failures = 0
+        while True:
+            plural, namespace = await self._wanted.get()
+            try:
+                await fill(self._lister, self._store, self._resources[plural], namespace)
+            except ClusterError as error:
+                failures += 1
+                log.warning("The %s cannot be listed: %s", plural, error)
+                self._wanted.put_nowait((plural, namespace))
+                await asyncio.sleep(self._backoff.delay(failures))
+                continue
+            failures = 0
+            self._missing.discard((plural, namespace))
+            if not self._missing:
+                self.filled.set()

@@ -1,7 +1,7 @@
 """Checks from time to time that the store is true, whoever feeds it.
 
-A watch that is fed by a framework may go wrong without telling: a list after a gap does not say what was deleted in the
-gap, and a watch may be open, silent and deaf. So every kind is listed now and then (metadata only), and
+A watch may be open, silent and deaf, and whoever reads it may be wrong. So every kind is listed now and then (metadata
+only), and
 
 - an object that the store has and the server has not is dropped: a ghost;
 - an object that is still older in the store some time after the list was missed by the watch: it is fetched, and told
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a watch may be behind a list.
 _GRACE_SECONDS: Final = 30.0
-#: Seconds from a request for a sweep to the sweep, so that what caused the request is over.
-_PAUSE_SECONDS: Final = 2.0
 
 
 class Getter(Lister, Protocol):
@@ -38,7 +36,7 @@ class Getter(Lister, Protocol):
 
 
 class Sweeper:
-    """Sweeps over kinds and namespaces, at intervals and on request.
+    """Sweeps over kinds and namespaces at intervals.
 
     Args:
         namespaces: those to list; (None,) for the whole cluster.
@@ -62,23 +60,11 @@ class Sweeper:
         self._namespaces = namespaces
         self._every = every
         self._missed = missed
-        self._wanted = asyncio.Event()
-
-    def soon(self) -> None:
-        """Ask for a sweep a moment from now."""
-        self._wanted.set()
 
     async def run(self) -> NoReturn:
         """Sweep for ever; a sweep that fails is tried again with the next."""
         while True:
-            try:
-                async with asyncio.timeout(self._every):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
-            else:
-                await asyncio.sleep(_PAUSE_SECONDS)
-            self._wanted.clear()
+            await asyncio.sleep(self._every)
             try:
                 await self.sweep()
             except ClusterError as error:

@@ -49,7 +49,7 @@ class Notes:
 
     observed: list[tuple[str, str, str]] = field(default_factory=list)
     heard: list[tuple[str, str | None]] = field(default_factory=list)
-    listed: list[str] = field(default_factory=list)
+    listed: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +62,7 @@ async def guarded(backoff: Backoff | None = None) -> AsyncIterator[tuple[ApiServ
             {"flowruns"},
             observer=lambda verb, plural, code, _seconds: notes.observed.append((verb, plural, code)),
             heard=lambda plural, namespace: notes.heard.append((plural, namespace)),
-            listed=notes.listed.append,
+            listed=lambda *list_: notes.listed.append(list_),
             backoff=backoff or Backoff(base=0.2, cap=30.0),
         )
         async with client.open_session(guard) as session:
@@ -84,15 +84,67 @@ async def test_each_request_is_counted_and_carries_credentials() -> None:
 
 
 @real_time
-async def test_a_list_is_told_once() -> None:
-    """A list is told when it begins, not with each of its pages, and not when it fails."""
+async def test_a_list_is_told_and_empty() -> None:
+    """A list is told when it succeeds, and comes without objects and further pages: its version is what it is for."""
     async with guarded() as (server, session, notes):
+        for name in ("a", "b"):
+            server.put("flowruns", {"metadata": {"namespace": "ns", "name": name}})
         server.fail("list", "flowruns", 500)
-        for query in ("", "?limit=1", "?limit=1&continue=1"):
-            async with session.get(server.url + RUNS + query):
-                pass
-    assert notes.listed == ["flowruns"]
-    assert notes.heard == [("flowruns", None)] * 2
+        for path in (RUNS, RUNS + "?limit=1", RUNS.replace("flowruns", "namespaces/ns/flowruns")):
+            async with session.get(server.url + path) as response:
+                answer = await response.json()
+        assert answer == {"kind": "List", "metadata": {"resourceVersion": "102", "continue": ""}, "items": []}
+    assert notes.listed == notes.heard == [("flowruns", None), ("flowruns", "ns")]
+
+
+@real_time
+async def test_a_list_that_expired_is_a_broken_answer() -> None:
+    """410 to a list becomes an error after which kopf lists again, where the answer itself would end it."""
+    async with guarded() as (server, session, _):
+        server.fail("list", "flowruns", 410)
+        with pytest.raises(aiohttp.ClientPayloadError, match="expired"):
+            await session.get(server.url + RUNS)
+
+
+@pytest.mark.parametrize("kind", ["answer", "event", "others"])
+@real_time
+async def test_a_watch_carries_only_what_is_survived(kind: str) -> None:
+    """410 comes as the event that kopf knows, as it is or made from an answer; another error is the end of the watch."""
+    async with guarded(Backoff(base=0.001, cap=0.001)) as (server, session, _):
+        if kind == "answer":
+            server.fail("watch", "flowruns", 410)
+        else:
+            server.send_error("flowruns", 410 if kind == "event" else 500)
+        async with session.get(server.url + RUNS + "?watch=true&resourceVersion=100") as response:
+            assert response.status == 200
+            text = b"".join([piece async for piece in response.content.iter_chunked(1024)])
+    assert (b'"code":410' in text) == (kind != "others")
+    assert text.count(b"\n") == (kind != "others")
+
+
+@real_time
+async def test_errors_without_end_become_a_new_list() -> None:
+    """When watches from a version keep breaking off, the version is given up after some."""
+    async with guarded(Backoff(base=0.001, cap=0.001)) as (server, session, _):
+        texts = []
+        for _ in range(6):
+            server.send_error("flowruns", 500)
+            async with session.get(server.url + RUNS + "?watch=true&resourceVersion=100") as response:
+                texts.append(b"".join([piece async for piece in response.content.iter_chunked(1024)]))
+    assert [b"410" in text for text in texts] == [False, False, False, False, True, False]
+
+
+@pytest.mark.parametrize("path", [RUNS, RUNS + "?watch=true&resourceVersion=100", "/apis/towpath.dev/v1alpha1/flows"])
+@real_time
+async def test_a_refused_credential_is_tried_again(path: str) -> None:
+    """401 never reaches the framework: the request is sent again with what the credential is by then."""
+    async with guarded(Backoff(base=0.001, cap=0.001)) as (server, session, notes):
+        for plural in ("flows", "flowruns"):
+            for verb in ("list", "watch"):
+                server.fail(verb, plural, 401, times=2)
+        async with session.get(server.url + path) as response:
+            assert response.status == 200
+        assert [code for _, _, code in notes.observed] == ["401", "401", "200"]
 
 
 @real_time
