@@ -111,6 +111,7 @@ class FakeApi(FakeObjects):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     fake: FakeApi
 
     def log_message(self, format: str, *args: object) -> None:

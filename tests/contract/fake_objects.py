@@ -18,7 +18,7 @@ KINDS = {"flowruns": "FlowRun", "deployments": "Deployment", "flows": "Flow"}
 TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 
 
-class Refusal(Exception):  # noqa: N818 an answer, not an error
+class Refusal(Exception):
     """An answer other than success, as the API server words it."""
 
     def __init__(self, code: int, reason: str, message: str, details: Body | None = None) -> None:
@@ -107,7 +107,9 @@ class FakeObjects:
                 message = "Forbidden: the run has ended: its state is final within its attempt"
                 cause = {"reason": "FieldValueForbidden", "message": message, "field": "status.state"}
                 details = {"name": name, "group": "towpath.dev", "kind": "FlowRun", "causes": [cause]}
-                raise Refusal(422, "Invalid", f'FlowRun.towpath.dev "{name}" is invalid: status.state: {message}', details)
+                raise Refusal(
+                    422, "Invalid", f'FlowRun.towpath.dev "{name}" is invalid: status.state: {message}', details
+                )
             return before if after == before else self._put("MODIFIED", "flowruns", namespace, after)
 
     def listing(self, plural: str, namespace: str, query: Mapping[str, list[str]]) -> Body:

@@ -1,7 +1,4 @@
-"""The cluster port over HTTP: one suite for the fake API and for a real API server, which keeps the fake honest.
-
-The runs are never started: their scheduled time lies ahead, so an operator that is alive leaves them alone.
-"""
+"""The cluster port over HTTP: one suite for the fake API and for a real API server, which keeps the fake honest."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ import pytest
 from tests.contract.fake_api import FakeApi
 
 from towpath.api.v1alpha1 import transitions
+from towpath.cluster import plan
 from towpath.cluster.access import Access, FixedToken
 from towpath.cluster.ends import End, Ends
 from towpath.cluster.http import HttpCluster
@@ -24,24 +22,29 @@ from towpath.cluster.standing import report
 from towpath.errors import ClusterError, Conflict, NotFound, Refused
 from towpath.states import StateType
 
-FUTURE = "2100-01-01T00:00:00.000000Z"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=[pytest.mark.cluster, pytest.mark.timeout(600)])])
-def cluster(request: pytest.FixtureRequest) -> Iterator[HttpCluster]:
-    """Give a namespace of an API server, fake or real."""
+REAL = pytest.param("real", marks=[pytest.mark.cluster, pytest.mark.timeout(600)])
+
+
+@pytest.fixture(params=["fake", REAL])
+def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpCluster]:
+    """Give a namespace of an API server, fake or real; on the real one in an API group that no operator knows."""
     if request.param == "fake":
         with FakeApi() as api:
             made = HttpCluster(Access(api.url, "default", FixedToken()))
             yield made
             made.close()
         return
-    server = request.getfixturevalue("apiserver")
-    kube = server.kube
-    made = HttpCluster(_access(kube, server.namespace))
+    server, kinds = request.getfixturevalue("apiserver"), request.getfixturevalue("kinds")
+    monkeypatch.setattr(plan, "GROUP", kinds.group)
+    made = HttpCluster(_access(server.kube, server.namespace))
     yield made
     made.close()
+
+
+only_real = pytest.mark.parametrize("cluster", [REAL], indirect=True)
 
 
 def _access(kube: Any, namespace: str) -> Access:
@@ -59,13 +62,13 @@ def group() -> str:
 
 
 def manifest(name: str, group: str, **spec: Any) -> dict[str, Any]:
-    """Build a run that no operator starts."""
+    """Build a run."""
     flow = {"image": "shop:1", "entrypoint": "shop:sell"}
     return {
-        "apiVersion": "towpath.dev/v1alpha1",
+        "apiVersion": f"{plan.GROUP}/v1alpha1",
         "kind": "FlowRun",
         "metadata": {"name": f"{group}-{name}", "labels": {"test": group}},
-        "spec": {"flow": flow, "scheduledTime": FUTURE, **spec},
+        "spec": {"flow": flow, **spec},
     }
 
 
@@ -157,8 +160,6 @@ def test_lists_take_labels_and_names(cluster: HttpCluster, group: str) -> None:
 
 def test_a_list_in_chunks_is_whole(cluster: HttpCluster, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the chunks, nothing is missing and nothing is there twice."""
-    from towpath.cluster import plan
-
     monkeypatch.setattr(plan, "CHUNK", 2)
     for number in range(5):
         cluster.create_run(manifest(str(number), group))
@@ -204,10 +205,9 @@ def _first(watch: Any, count: int) -> list[Event]:
     return told
 
 
-def test_a_watch_from_a_version_that_never_was_is_expired(cluster: HttpCluster, group: str) -> None:
+@only_real  # the fake's watches are made to expire in test_cluster_faults
+def test_a_watch_from_long_ago_is_expired(cluster: HttpCluster) -> None:
     """A watch from long ago cannot be had: 410, as the answer or as the first event."""
-    if isinstance(cluster, HttpCluster) and cluster.namespace == "default":  # the fake forgets when it is told to
-        pytest.skip("The fake's watches are made to expire in test_cluster_faults.")
     with pytest.raises(Expired), cluster.watch_runs(Selector(), "1") as watch:
         _first(watch, 1)
 
@@ -246,10 +246,9 @@ def test_ends_are_told_as_they_happen(cluster: HttpCluster, group: str) -> None:
     ends.close(ClusterError("done"))
 
 
+@only_real  # the fake knows no schema
 def test_what_is_not_valid_is_refused_in_words(cluster: HttpCluster, group: str) -> None:
-    """A bad object names the field and the rule; only the real API server knows them."""
-    if cluster.namespace == "default":
-        pytest.skip("The fake knows no schema.")
+    """A bad object's refusal names the field and the rule."""
     bad = manifest("a", group, parent={"name": "p", "uid": "u", "depth": 99})
     with pytest.raises(Refused, match=r"422, .*spec\.parent\.depth"):
         cluster.create_run(bad)

@@ -12,7 +12,7 @@ from towpath.errors import ConfigurationError
 from towpath.names import CREDENTIALS_DIR, ENV_NAMESPACE
 
 if TYPE_CHECKING:
-    from towpath.cluster.port import Cluster
+    from towpath.cluster.http import HttpCluster
 
 #: A person at a laptop would rather hear that nobody answers than wait as long as a run does.
 LAPTOP_PATIENCE_SECONDS: Final = 10.0
@@ -21,7 +21,7 @@ POD_PATIENCE_SECONDS: Final = 30.0
 
 def connect(
     *, context: str | None = None, namespace: str | None = None, environment: Mapping[str, str] = os.environ
-) -> Cluster:
+) -> HttpCluster:
     """Connect to the pod's own cluster, or to that of a kubeconfig's context.
 
     Args:

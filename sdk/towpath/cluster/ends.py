@@ -27,9 +27,9 @@ def has_ended(body: Mapping[str, Any]) -> bool:
 class Ends:
     """Calls back once for each run that is waited for, mostly from the watching thread."""
 
-    def __init__(self, cluster: Cluster, selector: Selector) -> None:
+    def __init__(self, cluster: Cluster, selector: Selector, *, wait: Callable[[float], object] | None = None) -> None:
         self._cluster = cluster
-        self._follower = Follower(cluster, selector)
+        self._follower = Follower(cluster, selector, wait=wait)
         self._guard = threading.Lock()
         self._waiting: defaultdict[str, list[Callable[[End], None]]] = defaultdict(list)
         self._told: set[str] = set()  # UIDs of runs seen to end; not their bodies, of which a parent may have thousands

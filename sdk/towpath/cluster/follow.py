@@ -15,8 +15,10 @@ from typing import Final
 
 from towpath.cluster.backoff import Backoff
 from towpath.cluster.port import Body, Cluster, Event, EventType, Expired, Selector, Watch
-from towpath.errors import Unreachable
+from towpath.errors import NotFound, Refused, Unreachable
 
+#: A refusal may pass, as when a role is just being granted or the authenticator is restarted: ten seconds or so.
+_MOST_REFUSALS: Final = 8
 _BACKOFF: Final = Backoff(first_seconds=0.05, most_seconds=5.0)
 log = logging.getLogger("towpath.cluster")
 
@@ -63,10 +65,10 @@ class Follower:
     def changes(self) -> Iterator[Change]:
         """Give each run as it is now, then each change; ends after `stop`.
 
-        Raises NotFound or Refused when the API will not have it; an API that is away is waited for.
+        Raises NotFound or Refused when the API goes on saying no; an API that is away is waited for.
         """
         version: str | None = None
-        failures = 0
+        failures = refusals = 0
         while not self._stopped.is_set():
             try:
                 if version is None:
@@ -75,13 +77,19 @@ class Follower:
                     listing = self._cluster.list_runs(self._selector)
                     yield from self._listed(before, listing.items)
                     version = listing.resource_version
+                    refusals = 0
                 for event in self._events(version):
-                    failures = 0
+                    failures = refusals = 0
                     version = event.resource_version
                     if event.type is not EventType.BOOKMARK:
                         yield self._told(event)
             except Expired:
                 version = None
+            except (NotFound, Refused) as error:
+                refusals += 1
+                if refusals > _MOST_REFUSALS:
+                    raise
+                log.warning("Watching runs was refused; trying again. %s", error)
             except Unreachable as error:
                 log.warning("Watching runs was interrupted; trying again. %s", error)
             if not self._stopped.is_set():  # also after an orderly end: a server that hangs up at once is not hammered

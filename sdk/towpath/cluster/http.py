@@ -95,6 +95,24 @@ class HttpCluster:
         """Read all Deployments of Towpath's own kind."""
         return self._list("deployments", Selector())
 
+    def send(self, request: plan.Request) -> dict[str, Any]:
+        """Send a request that somebody else has planned, such as `console`."""
+        return self._send(request)
+
+    @contextlib.contextmanager
+    def lines(self, request: plan.Request) -> Iterator[Iterator[str]]:
+        """Send a request and give its answer line by line, as it comes; raises Unreachable where it breaks off."""
+        try:
+            response = self._http.send(self._build(request, _WATCH_TIMEOUT), stream=True)
+            try:
+                if not response.is_success:
+                    raise plan.failure(request, response.status_code, response.read()).error
+                yield _lines(request, response)
+            finally:
+                response.close()
+        except httpx.TransportError as error:
+            raise _no_answer(request, error) from error
+
     def _list(self, plural: str, selector: Selector) -> Listing:
         items: list[Body] = []
         token = ""
@@ -211,6 +229,19 @@ class HttpWatch:
         if sock is not None:
             with contextlib.suppress(OSError):  # it has ended already
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose goodbye is for the reading thread
+
+
+def _lines(request: plan.Request, response: httpx.Response) -> Iterator[str]:
+    """Split at line feeds only: a line of a log may hold what Unicode takes for a line's end as well."""
+    rest = b""
+    try:
+        for chunk in response.iter_bytes():
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace") for line in whole)
+    except (httpx.TransportError, httpx.StreamError) as error:
+        raise _no_answer(request, error) from error
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def _distrusted(error: BaseException) -> bool:

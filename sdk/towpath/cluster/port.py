@@ -18,7 +18,7 @@ Body: TypeAlias = Mapping[str, Any]
 """An object as the API gave it."""
 
 
-class Expired(ClusterError):  # noqa: N818 named like its siblings in towpath.errors
+class Expired(ClusterError):
     """The resource version is too old to go on from (410): list again."""
 
 

@@ -50,7 +50,7 @@ _BACKOFF: Final = Backoff(first_seconds=0.02, most_seconds=1.0)
 log = logging.getLogger("towpath.cluster")
 
 
-class RunOver(Exception):  # noqa: N818 no error: there is just nothing left to do
+class RunOver(Exception):
     """This process's attempt has nothing left to do or to say: the run ended, was cancelled, or went on without it."""
 
 
@@ -209,7 +209,7 @@ class RunReporter:
             raise RunOver from error
 
 
-class _CancelWanted(Exception):  # noqa: N818
+class _CancelWanted(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__()
         self.reason = reason

@@ -27,7 +27,7 @@ def cluster() -> Iterator[MemoryCluster]:
 @pytest.fixture
 def ends(cluster: MemoryCluster) -> Iterator[Ends]:
     """Give what waits for the children of `top`."""
-    ends = Ends(cluster, CHILDREN)
+    ends = Ends(cluster, CHILDREN, wait=lambda _: None)
     yield ends
     ends.close(ClusterError("the test is over"))
 
@@ -113,7 +113,7 @@ def test_closing_ends_every_wait(cluster: MemoryCluster, ends: Ends) -> None:
 
 def test_an_api_that_forbids_watching_ends_every_wait(cluster: MemoryCluster, ends: Ends) -> None:
     """A missing role is an error for whoever waits, not a silent wait for ever."""
-    cluster.fail("list_runs", Refused("no role"))
+    cluster.fail("list_runs", *[Refused("no role")] * 20)
     assert isinstance(expect(ends, child(cluster, "a")).get(timeout=10), Refused)
 
 

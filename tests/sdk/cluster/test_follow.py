@@ -11,7 +11,7 @@ import pytest
 
 from towpath.cluster.follow import Change, Follower
 from towpath.cluster.port import Body, Event, EventType, Expired, Listing, Selector
-from towpath.errors import ClusterError, NotFound, Unreachable
+from towpath.errors import ClusterError, NotFound, Refused, Unreachable
 
 
 def run(name: str, version: int = 1, state: str = "RUNNING") -> Body:
@@ -137,10 +137,19 @@ def test_a_server_that_hangs_up_at_once_is_not_hammered() -> None:
     assert [round(wait, 2) for wait in waits] == [0.05, 0.1, 0.2, 0.05]
 
 
-def test_an_api_that_says_no_ends_the_following() -> None:
-    """What trying again cannot change is raised to whoever follows."""
+def test_an_api_that_goes_on_saying_no_ends_the_following() -> None:
+    """What trying again does not change is raised to whoever follows."""
+    waits: list[float] = []
     with pytest.raises(NotFound):
-        list(follow(Script(NotFound("no such kind"))).changes())
+        list(follow(Script(*[NotFound("no such kind")] * 9), waits).changes())
+    assert len(waits) == 8
+
+
+def test_a_no_that_passes_does_no_harm() -> None:
+    """A role that is just being granted, or a token that is just being renewed, ends nobody's wait."""
+    no: Exception = Refused("not yet")
+    script = Script(no, no, Listing((run("a"),), "5"), no, [event("MODIFIED", "a", 6)])
+    assert told(follow(script).changes(), 2) == [("a", True), ("a", True)]
 
 
 def test_an_api_that_is_away_is_waited_for() -> None:

@@ -44,7 +44,7 @@ class Colour(StrEnum):
     RED = "red"
 
 
-class OutOfStock(Exception):  # noqa: N818
+class OutOfStock(Exception):
     """An exception with a memory."""
 
     def __init__(self, item: str, left: int = 0) -> None:
@@ -56,7 +56,7 @@ class OutOfStock(Exception):  # noqa: N818
         return OutOfStock, (self.item, self.left)
 
 
-class Demanding(Exception):  # noqa: N818
+class Demanding(Exception):
     """An exception that pickle by itself cannot build again."""
 
     def __init__(self, code: int, *, needed: str) -> None:
@@ -64,7 +64,7 @@ class Demanding(Exception):  # noqa: N818
         self.needed = needed
 
 
-class Reworded(Exception):  # noqa: N818
+class Reworded(Exception):
     """An exception that pickle by itself builds wrongly."""
 
     def __init__(self, item: str) -> None:
@@ -309,7 +309,7 @@ def test_an_end_that_the_run_could_not_explain_has_an_exception_of_its_own(
 def test_an_exception_that_cannot_even_be_written_down_is_named() -> None:
     """An exception whose `str` raises does not take the report with it."""
 
-    class Rude(Exception):  # noqa: N818
+    class Rude(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
