@@ -45,7 +45,7 @@ _NODE = "a run's pod may not reach into its node"
 _TAKE_OUT = "Take it out of the template."
 
 
-class InvalidTemplate(ValueError):  # noqa: N818  # named as the reason that it becomes
+class InvalidTemplate(ValueError):
     """A template asks for what it may not have, or is of a shape that cannot be merged; the message says where."""
 
 
