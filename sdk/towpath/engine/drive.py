@@ -17,7 +17,7 @@ from towpath.retries import delays_of
 
 if TYPE_CHECKING:
     from towpath.engine.interrupts import Interrupt
-    from towpath.engine.ports import Clock, Launcher, Reporter
+    from towpath.engine.ports import Clock, Launcher, Recorder, Reporter
     from towpath.flows import Flow
     from towpath.runs import FlowRun
     from towpath.states import State
@@ -36,6 +36,7 @@ def run_flow(
     retries: int | None = None,
     timeout_seconds: float | None = None,
     interrupt: Interrupt | None = None,
+    recorder: Recorder | None = None,
 ) -> State[Any]:
     """Run a flow to its end in this thread, be it sync or async, and give the final state.
 
@@ -52,8 +53,9 @@ def run_flow(
         retries: instead of the flow's own.
         timeout_seconds: instead of the flow's own.
         interrupt: ends the run from outside.
+        recorder: keeps the record of this machine; None: somebody else does.
     """
-    surroundings = Surroundings(clock or SYSTEM.clock, SYSTEM.dice, launcher)
+    surroundings = Surroundings(clock or SYSTEM.clock, SYSTEM.dice, launcher, recorder)
     execution = FlowExecution(flow, run, lambda *_: flow.signature.bind_names(parameters), surroundings, reporter)
     if retries is not None:
         delays = delays_of(flow.retry_delay_seconds, retries)
