@@ -28,7 +28,7 @@ fix: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 unit: $(STAMP) ## tests without a cluster, in seconds
-	$(BIN)/python -m pytest -q -m 'not cluster' tests
+	$(BIN)/python -m pytest -q -m 'not cluster' --ignore=tests/bench tests
 
 contract: $(STAMP) cluster-up ## what must hold on a real API server
 	$(BIN)/python -m pytest -q -m cluster tests/contract tests/helm
