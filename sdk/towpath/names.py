@@ -50,6 +50,9 @@ ENV_RESULT_STORAGE: Final = "TOWPATH_RESULT_STORAGE"
 #: The pod template that the run's children inherit, as JSON (docs/decisions/0004).
 ENV_TEMPLATE: Final = "TOWPATH_TEMPLATE"
 
+#: How long the process may take to end in order after SIGTERM; a little less than the pod's own grace period.
+ENV_GRACE_SECONDS: Final = "TOWPATH_GRACE_SECONDS"
+
 #: Nesting of runs deeper than this is refused (a recursion guard).
 MAX_DEPTH: Final = 20
 #: Serialised parameters of one run, in bytes: they live in the resource and in the pod's environment.

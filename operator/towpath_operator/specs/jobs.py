@@ -31,7 +31,7 @@ def build_job(run: ResolvedRun, attempt: int, policy: Policy) -> Json:
     terms = {ANNOTATION: _terms(run, template, policy).written()}
     annotations = template["metadata"].get("annotations", {}) | terms
     template["metadata"] = {"labels": labels, "annotations": annotations}
-    _tell_image(template)
+    _tell_merged(template, policy)
     _restrict(template)
     return {
         "apiVersion": "batch/v1",
@@ -80,13 +80,12 @@ def _deadline(run: ResolvedRun, policy: Policy) -> Json:
 
 
 def _terms(run: ResolvedRun, template: Json, policy: Policy) -> Terms:
-    grace = template["spec"].get("terminationGracePeriodSeconds")
     return Terms(
         reports_itself=run.reports_itself,
         timeout_seconds=run.timeout_seconds,
         pending_timeout_seconds=run.pending_timeout_seconds,
         infra_retries=run.infra_retries,
-        grace_seconds=grace if isinstance(grace, int) else policy.grace_seconds,
+        grace_seconds=_grace_seconds(template, policy),
     )
 
 
@@ -129,7 +128,6 @@ def _environment(run: ResolvedRun, attempt: int) -> Mapping[str, str]:
         names.ENV_FLOW: run.flow,
         names.ENV_DEPLOYMENT: run.deployment,
         names.ENV_ENTRYPOINT: run.entrypoint,
-        names.ENV_IMAGE: run.image,
         names.ENV_PARAMETERS: names.canonical_json(run.parameters),
         names.ENV_TAGS: names.canonical_json(run.tags) if run.tags else "",
         names.ENV_RETRIES: "" if run.retries is None else str(run.retries),
@@ -140,13 +138,21 @@ def _environment(run: ResolvedRun, attempt: int) -> Mapping[str, str]:
     return {name: value.replace("$", "$$") for name, value in told.items() if value}
 
 
-def _tell_image(template: Json) -> None:
-    """Tell the process the image that it really runs in: a template may have changed it, and children inherit it."""
+def _grace_seconds(template: Json, policy: Policy) -> int:
+    grace = template["spec"].get("terminationGracePeriodSeconds")
+    return grace if isinstance(grace, int) else policy.grace_seconds
+
+
+def _tell_merged(template: Json, policy: Policy) -> None:
+    """Tell the process what only the merged template says: the image that it really runs in, and how fast it must end.
+
+    The process gets a sixth less than the pod, five seconds at most, so that it can still say how it ended.
+    """
+    grace = _grace_seconds(template, policy)
+    ending = max(1, grace - min(5, max(1, grace // 6)))
     for container in template["spec"]["containers"]:
-        container["env"] = [
-            item | {"value": container["image"]} if item["name"] == names.ENV_IMAGE else item
-            for item in container["env"]
-        ]
+        told = {names.ENV_IMAGE: container["image"], names.ENV_GRACE_SECONDS: str(ending)}
+        container["env"] = [*container["env"], *({"name": name, "value": value} for name, value in told.items())]
 
 
 def _restrict(template: Json) -> None:

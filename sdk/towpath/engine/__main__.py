@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from towpath import names
 from towpath.cluster.stopping import GRACE_SECONDS, TOLD_TO_STOP, Stopping
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from towpath.errors import ConfigurationError
     from towpath.flows import Flow
 
-ENV_GRACE_SECONDS: Final = "TOWPATH_GRACE_SECONDS"
 #: How long threads that user code left behind may keep the process after the end has been reported.
 _LINGER_SECONDS: Final = 10.0
 _NO_REPORT: Final = 1
@@ -31,7 +31,7 @@ _NO_REPORT: Final = 1
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
     """Run the attempt that the environment describes; gives the exit code."""
-    stopping = Stopping(float(environment.get(ENV_GRACE_SECONDS) or GRACE_SECONDS))
+    stopping = Stopping(float(environment.get(names.ENV_GRACE_SECONDS) or GRACE_SECONDS))
     _prepare_output()
 
     from towpath.cluster.own import own_run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,15 @@ def test_labels_name_run_tree_flow_and_attempt() -> None:
     assert labels[names.LABEL_RUN] == "nightly-7"
     assert labels[names.LABEL_MANAGED_BY] == names.MANAGED_BY
     assert labels["kueue.x-k8s.io/queue-name"] == "team-a"
+
+
+@pytest.mark.parametrize(("pod", "process"), [(1, 1), (3, 2), (30, 25), (600, 595)])
+def test_the_process_gets_a_little_less_time_to_end_than_its_pod(pod: int, process: int) -> None:
+    """What the template says about the grace period reaches the process, less what it needs to say how it ended."""
+    run, attempt = RUNS["job-entrypoint"]
+    template = {"spec": {"terminationGracePeriodSeconds": pod}}
+
+    job = build_job(dataclasses.replace(run, templates=(template,)), attempt, Policy())
+
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert {"name": "TOWPATH_GRACE_SECONDS", "value": str(process)} in container["env"]
