@@ -179,7 +179,7 @@ def test_a_flow_that_raised_drops_what_has_not_begun() -> None:
         kept.extend(double.map([1, 2]))
         kept.append(double.submit(kept[0]))
         begun.wait(10)
-        kept[1].add_done_callback(lambda _: gate.set())
+        kept[3].add_done_callback(lambda _: gate.set())
         raise ValueError("own")
 
     with pytest.raises(ValueError, match="own"):

@@ -17,13 +17,14 @@ from __future__ import annotations
 import ctypes
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from towpath.engine.effects import Ended
-from towpath.engine.threads import here
+from towpath.engine.threads import THREADS, here
 
 _MAIN: Final = threading.main_thread().ident
 _SIGNAL: Final = getattr(signal, "SIGURG", None)
@@ -142,14 +143,30 @@ class Stretch:
             self._raised = True
             raise self._error
         elif self in _in_main:
-            assert _SIGNAL is not None
-            signal.pthread_kill(self._ident or 0, _SIGNAL)
+            self._knock()
+            THREADS.start(self._keep_knocking)
         else:
             self._raised = self._sent = True
             _raise_in_thread(ctypes.c_ulong(self._ident or 0), ctypes.py_object(type(self._error)))
             if (waker := self.waker) is not None:
                 with suppress(RuntimeError):  # what it waits for came in the same moment
                     waker.release()
+
+    def _knock(self) -> bool:
+        """Send the signal; tell whether that was of any use."""
+        with self._lock:
+            if self._raised or not self._open:
+                return False
+            assert _SIGNAL is not None
+            signal.pthread_kill(self._ident or 0, _SIGNAL)
+            return True
+
+    def _keep_knocking(self) -> None:
+        """Send the signal until it has been heard: one that comes just before a blocking call does not interrupt it."""
+        pause = 0.01
+        while self._knock():
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
 
     def raise_in_main(self) -> None:
         """Raise the exception that is due, from the signal handler; there is nothing more to deliver then."""

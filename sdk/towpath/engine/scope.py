@@ -15,7 +15,6 @@ from towpath.runners import TaskCall, TaskRunner, ThreadPoolTaskRunner
 from towpath.states import State, StateType
 
 if TYPE_CHECKING:
-
     from towpath.engine.ports import Launcher, Surroundings
 
 #: How long work that was told to end may take to do so before nobody waits for it any longer.
@@ -46,7 +45,8 @@ class Scope:
         self._runner: TaskRunner | None = None
         self._open: dict[Future[Any], Started | None] = {}
         self._numbers: dict[str, Iterator[int]] = {}
-        self._closed = ""  # why nothing further may begin
+        self.closed = ""
+        """Why nothing further may begin, once that is so."""
 
     @property
     def launcher(self) -> Launcher | None:
@@ -66,8 +66,8 @@ class Scope:
         """
         self._open[future] = work
         future.told_first(self._forget)
-        if self._closed and work is not None:
-            work.drop(self._closed)
+        if self.closed and work is not None:
+            work.drop(self.closed)
 
     def submit(self, call: TaskCall) -> None:
         """Hand a call to the task runner."""
@@ -103,12 +103,12 @@ class Scope:
     def _begin_to_settle(self, how: Settle) -> float | None:
         if how.how is How.FINISH:
             return None
-        self._closed = how.reason or "The flow run ended before this began."
+        self.closed = how.reason or "The flow run ended before this began."
         for future, work in tuple(self._open.items()):
             if work is None:
                 self._forget(future)  # it goes on elsewhere, and ends there as its parent's end demands
-            elif not work.drop(self._closed) and how.how is How.INTERRUPT:
-                work.break_off(Ended(self._closed, how.cancelled))
+            elif not work.drop(self.closed) and how.how is How.INTERRUPT:
+                work.break_off(Ended(self.closed, how.cancelled))
         return time.monotonic() + GRACE_SECONDS if how.how is How.INTERRUPT else None
 
     def _abandon(self, how: Settle) -> None:

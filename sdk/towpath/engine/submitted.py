@@ -73,6 +73,8 @@ class Submitted:
         self.execution.stretch.break_off(error)
 
     def __call__(self) -> None:
+        if self.scope.closed:
+            self.drop(self.scope.closed)
         if not self._begun.acquire(blocking=False):
             return
         state: State[Any]
