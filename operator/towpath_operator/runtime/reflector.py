@@ -15,7 +15,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
-from towpath.errors import ClusterError
+from towpath.errors import ClusterError, Unreachable
 from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import ApiError
 from towpath_operator.runtime.listing import Lister, fill
@@ -89,7 +89,7 @@ class Reflector:
             except ClusterError as error:
                 self._failures += 1
                 log.warning("Watching %s failed (%d in a row): %s", self._resource.plural, self._failures, error)
-                if self._failures % _RELIST_AFTER == 0:
+                if self._failures % _RELIST_AFTER == 0 and not isinstance(error, Unreachable):
                     self._version = ""
             if self._failures:
                 await asyncio.sleep(self._backoff.delay(self._failures))
