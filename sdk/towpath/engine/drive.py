@@ -64,9 +64,9 @@ def run_flow(
         execution.timeout_seconds = timeout_seconds
     execution.stretch = interrupt
     if flow.is_async:
-        from towpath.engine.loops import run as run_coroutine
+        from towpath.engine.loops import run_anywhere
 
-        return run_coroutine(drive_async(execution)).state
+        return run_anywhere(drive_async(execution)).state
     return drive(execution).state
 
 
