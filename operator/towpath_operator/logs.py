@@ -56,5 +56,6 @@ def configure(level: str, stream: TextIO = sys.stderr) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
-    # One line for each event of each object: kopf tells it for our handlers, which only put and mark.
+    # kopf tells each step of its own start and end, and a line for each event of each object.
+    logging.getLogger("kopf").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)

@@ -93,6 +93,8 @@ async def test_kopf_feeds_the_store() -> None:
         await until(lambda: it.store.get("flowruns", "team-a", "new") == changed)
         it.server.delete("flowruns", "team-a", "new")
         await until(lambda: it.names("flowruns") == ["old"])
+        it.server.delete("flowruns", "team-a", "old")
+        await until(lambda: it.names("flowruns") == [])
 
 
 @real_time

@@ -17,15 +17,16 @@ from towpath_operator import logs
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     """Logs that go into a buffer; afterwards everything is as it was."""
-    root, kopf = logging.getLogger(), logging.getLogger("kopf.objects")
-    before = (root.handlers[:], root.level, kopf.level)
+    root = logging.getLogger()
+    changed = [root, logging.getLogger("kopf"), logging.getLogger("kopf.objects")]
+    handlers, levels = root.handlers[:], [logger.level for logger in changed]
     buffer = io.StringIO()
     logs.configure("info", buffer)
     yield buffer
     logging.captureWarnings(capture=False)
-    root.handlers[:], level, kopf_level = before
-    root.setLevel(level)
-    kopf.setLevel(kopf_level)
+    root.handlers[:] = handlers
+    for logger, level in zip(changed, levels, strict=True):
+        logger.setLevel(level)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -25,11 +25,11 @@ def fake_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 
 
 def real_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run the test in an event loop; it is given ten seconds."""
+    """Run the test in an event loop; it is given half a minute."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(asyncio.wait_for(_awaited(test(*args, **kwargs)), 10))
+        asyncio.run(asyncio.wait_for(_awaited(test(*args, **kwargs)), 30))
 
     return run
 
