@@ -54,6 +54,7 @@ images: cluster-up ## build the images and load them into the cluster
 generate: $(STAMP) ## write what is generated: CRDs and reference pages
 	$(BIN)/python -m towpath_operator.crds crds helm/towpath/crds
 	$(BIN)/python -m towpath_operator.crds --docs docs/reference
+	$(BIN)/python -m towpath.cli.reference docs/reference
 
 build: $(STAMP) ## wheel and sdist
 	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .

@@ -1,89 +1,96 @@
-"""Draws runs as a tree: who called whom, where each stands, how long it took. Pure: bodies of FlowRuns in, text out."""
+"""Draws runs as a tree: who called whom, where each stands, how long it took. Pure: runs in, text out."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from towpath.cli import bodies
+from towpath.cli.output import PLAIN, Style, duration, table
+from towpath.cli.seen import Run
 from towpath.states import StateType
 
 Body = Mapping[str, Any]
-
-MARKS: dict[str, str] = {
-    StateType.COMPLETED: "✔",
-    StateType.FAILED: "✘",
-    StateType.CRASHED: "✘",
-    StateType.CANCELLED: "■",
-    StateType.RUNNING: "▶",
-    StateType.CANCELLING: "■",
-}
-WAITING = "·"
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def run_tree(runs: Sequence[Body], now: datetime) -> str:
-    """Draw the runs as a table whose first column is their tree.
+    """Draw FlowRuns as a table whose first column is their tree.
 
     Args:
         runs: bodies of FlowRuns, in any order; a run whose parent is not among them is drawn as a root.
         now: until when the time of a run that has not ended is counted; timezone-aware.
     """
-    known = {run["metadata"]["uid"] for run in runs}
-    below: defaultdict[str | None, list[Body]] = defaultdict(list)
-    for run in sorted(runs, key=lambda run: (run["metadata"].get("creationTimestamp", ""), run["metadata"]["name"])):
-        parent = (run["spec"].get("parent") or {}).get("uid")
-        below[parent if parent in known else None].append(run)
-    rows = [_row(prefix, run, now) for prefix, run in _walk(below, None, "")]
-    return _table([("RUN", "STATE", "TIME", "ATTEMPT", "JOB"), *rows])
+    return draw([bodies.run_of(run) for run in runs], now)
+
+
+def draw(runs: Sequence[Run], now: datetime, style: Style = PLAIN) -> str:
+    """Draw runs as `run_tree` does, without the columns in which there is nothing."""
+    rows = [
+        (
+            prefix + run.name,
+            style.state(run.state),
+            duration(run.seconds(now)),
+            "" if run.attempt is None else str(run.attempt),
+            run.job or "",
+        )
+        for prefix, run in _drawn(runs)
+    ]
+    return table([("RUN", "STATE", "TIME", "ATTEMPT", "JOB"), *rows])
+
+
+def explained(runs: Iterable[Run]) -> list[str]:
+    """Say, in a line each, why runs are where they are that have neither completed nor just run."""
+    settled = {StateType.COMPLETED, StateType.RUNNING}
+    return [f"{run.name}: {run.state.why}" for run in runs if run.state.type not in settled and run.state.why]
+
+
+def nested(runs: Sequence[Run], say: Callable[[Run], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give runs as objects that hold those below them.
+
+    Args:
+        runs: in any order.
+        say: gives the object of a run; its `children` become the list of objects below it.
+    """
+    below = _families(runs)
+
+    def of(parent: str | None) -> list[dict[str, Any]]:
+        return [{**say(run), "children": of(run.id)} for run in below.get(parent, ())]
+
+    return of(None)
 
 
 def state_of(run: Body) -> Mapping[str, Any]:
-    """Give the run's state; one that nobody has looked at yet is waiting for the operator."""
+    """Give a FlowRun's state; one that nobody has looked at yet is waiting for the operator."""
     return (run.get("status") or {}).get("state") or {"type": "SCHEDULED", "name": "New", "since": None}
 
 
 def explain(run: Body) -> str:
-    """Say in a line why a run is where it is; empty if its state says it all."""
-    state = state_of(run)
-    return ": ".join(part for part in (state.get("reason"), state.get("message")) if part)
+    """Say in a line why a FlowRun is where it is; empty if its state says it all."""
+    return bodies.state_of(run).why
 
 
-def _walk(below: Mapping[str | None, Sequence[Body]], parent: str | None, indent: str) -> Iterable[tuple[str, Body]]:
-    children = below.get(parent, ())
-    for index, run in enumerate(children):
-        last = index == len(children) - 1
-        branch, deeper = ("", "") if parent is None else ("└─ ", "   ") if last else ("├─ ", "│  ")
-        yield indent + branch, run
-        yield from _walk(below, run["metadata"]["uid"], indent + deeper)
+def _families(runs: Iterable[Run]) -> Mapping[str | None, Sequence[Run]]:
+    """Sort runs by the run that called them; None for those whose caller is not among them."""
+    ordered = sorted(runs, key=lambda run: (run.created or _LONG_AGO, run.name))
+    known = {run.id for run in ordered}
+    below: defaultdict[str | None, list[Run]] = defaultdict(list)
+    for run in ordered:
+        below[run.parent_id if run.parent_id in known else None].append(run)
+    return below
 
 
-def _row(prefix: str, run: Body, now: datetime) -> tuple[str, ...]:
-    status = run.get("status") or {}
-    state = state_of(run)
-    return (
-        prefix + run["metadata"]["name"],
-        f"{MARKS.get(state['type'], WAITING)} {state['name']}",
-        _duration(status, now),
-        str(status.get("attempt", "")),
-        status.get("job", ""),
-    )
+def _drawn(runs: Sequence[Run]) -> Iterable[tuple[str, Run]]:
+    below = _families(runs)
 
+    def walk(parent: str | None, indent: str) -> Iterable[tuple[str, Run]]:
+        children = below.get(parent, ())
+        for index, run in enumerate(children):
+            last = index == len(children) - 1
+            branch, deeper = ("", "") if parent is None else ("└─ ", "   ") if last else ("├─ ", "│  ")
+            yield indent + branch, run
+            yield from walk(run.id, indent + deeper)
 
-def _duration(status: Mapping[str, Any], now: datetime) -> str:
-    if not status.get("startTime"):
-        return ""
-    start = datetime.fromisoformat(status["startTime"])
-    end = datetime.fromisoformat(status["completionTime"]) if status.get("completionTime") else now
-    seconds = max(0.0, (end - start).total_seconds())
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return walk(None, "")

@@ -1,0 +1,90 @@
+"""FlowRuns of a cluster as the command line shows them. Pure; forgiving, as a body may come from another version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from towpath import names
+from towpath.cli.seen import Counts, Failure, Result, Run, SeenState
+from towpath.states import StateType
+
+Body = Mapping[str, Any]
+
+
+def run_of(body: Body) -> Run:
+    """Read a FlowRun."""
+    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    labels, parent = metadata.get("labels") or {}, spec.get("parent") or {}
+    return Run(
+        id=metadata["uid"],
+        name=metadata["name"],
+        flow=status.get("flow") or _flow_of(spec),
+        state=state_of(body),
+        created=_time(metadata.get("creationTimestamp")),
+        started=_time(status.get("startTime")),
+        ended=_time(status.get("completionTime")),
+        parent_id=parent.get("uid"),
+        parent=parent.get("name"),
+        root=labels.get(names.LABEL_ROOT_RUN) or (None if parent else metadata["name"]),
+        deployment=spec.get("deploymentRef"),
+        parameters=spec.get("parameters") or {},
+        tags=tuple(spec.get("tags") or ()),
+        attempt=status.get("attempt"),
+        tasks=_counts(status.get("tasks")),
+        children=_counts(status.get("children")),
+        history=tuple(
+            _state(entry, entry.get("at"), entry.get("attempt") or None) for entry in status.get("history") or ()
+        ),
+        error=_error(status.get("error")),
+        result=_result(status.get("result")),
+        waiting_for=status.get("waitingFor"),
+        job=status.get("job"),
+        pod=status.get("pod"),
+    )
+
+
+def state_of(body: Body) -> SeenState:
+    """Read a FlowRun's state; one that nobody has looked at yet is waiting for the operator."""
+    state = (body.get("status") or {}).get("state")
+    if not state:
+        return SeenState(StateType.SCHEDULED, "New")
+    return _state(state, state.get("since"), None)
+
+
+def _state(state: Body, since: str | None, attempt: int | None) -> SeenState:
+    return SeenState(
+        StateType(state["type"]), state["name"], state.get("reason"), state.get("message"), _time(since), attempt
+    )
+
+
+def _flow_of(spec: Body) -> str:
+    flow = spec.get("flow") or {}
+    called: str = spec.get("flowRef") or flow.get("name") or flow.get("entrypoint", "").rpartition(":")[2]
+    return called
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _counts(counts: Body | None) -> Counts | None:
+    if counts is None:
+        return None
+    return Counts(counts.get("total", 0), counts.get("completed", 0), counts.get("failed", 0))
+
+
+def _error(error: Body | None) -> Failure | None:
+    if error is None:
+        return None
+    return Failure(error["message"], error.get("type"), error.get("kind"), error.get("traceback"))
+
+
+def _result(result: Body | None) -> Result | None:
+    if result is None:
+        return None
+    serializer, inline = result.get("serializer", "json"), result.get("inline")
+    value = json.loads(inline) if serializer == "json" and inline else None
+    return Result(serializer, result.get("size"), value, result.get("ref"))

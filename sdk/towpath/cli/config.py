@@ -1,0 +1,120 @@
+"""`towpath config`: each setting, its value, and where that comes from."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from towpath import names, settings
+from towpath.cli.exits import ENV_DEBUG, Exit
+from towpath.cli.output import note, say, say_json, style_of, table
+from towpath.cli.target import ENV_TARGET
+from towpath.errors import ConfigurationError
+from towpath.history.place import ENV_HISTORY, ENV_HOME, history_file
+
+if TYPE_CHECKING:
+    import argparse
+
+_PREFIX: Final = "TOWPATH_"
+#: What the operator and the chart set, each for a process of their own.
+_OF_OTHERS: Final = ("TOWPATH_OPERATOR_", "TOWPATH_TEST_")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An environment variable that a person may set."""
+
+    name: str
+    meaning: str
+    value: Callable[[], str]
+    """Gives what holds; raises ConfigurationError if the variable has a value that cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A setting as it is here and now."""
+
+    name: str
+    value: str | None
+    source: str
+    """`default` or `environment`."""
+    meaning: str
+    problem: str | None = None
+
+
+def show(asked: argparse.Namespace) -> int:
+    """Show the settings."""
+    found = list(look())
+    wrong = [one for one in found if one.problem]
+    if asked.json:
+        say_json(found)
+    else:
+        style = style_of(sys.stdout)
+        rows = [(one.name, one.value or "", one.source, style.faint(one.meaning)) for one in found if not one.problem]
+        say(table([("SETTING", "VALUE", "FROM", "MEANING"), *rows]))
+    note(*(f"towpath: {one.problem}" for one in wrong))
+    return Exit.USAGE if wrong else Exit.OK
+
+
+def look(environment: Mapping[str, str] = os.environ) -> Iterator[Found]:
+    """Give each setting, and variables that look like one but are none."""
+    for setting in SETTINGS:
+        source = "environment" if environment.get(setting.name, "").strip() else "default"
+        try:
+            yield Found(setting.name, setting.value(), source, setting.meaning)
+        except ConfigurationError as error:
+            yield Found(setting.name, environment[setting.name], source, setting.meaning, str(error))
+    known = [setting.name for setting in SETTINGS]
+    for name in sorted(environment):
+        if not name.startswith(_PREFIX) or name in known or name in OF_PODS or name.startswith(_OF_OTHERS):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"is {near[0]} meant?" if near else "`towpath config` lists what does."
+        yield Found(name, environment[name], "environment", "", f"{name} sets nothing: {hint}")
+
+
+def _target() -> str:
+    value = os.environ.get(ENV_TARGET, "").strip().lower() or "local"
+    if value not in {"local", "cluster"}:
+        raise ConfigurationError(f"The environment variable {ENV_TARGET} must be local or cluster; it is {value!r}.")
+    return value
+
+
+def _home() -> str:
+    environment = {key: value for key, value in os.environ.items() if key != ENV_HISTORY}
+    file = history_file(environment)
+    assert file is not None
+    return str(file.parent)
+
+
+def _plain(name: str, default: str = "") -> Callable[[], str]:
+    return lambda: os.environ.get(name, "").strip() or default
+
+
+def _log_prints() -> str:
+    return str(settings.log_prints()).lower()
+
+
+#: What a run's pod is told by the operator.
+OF_PODS: Final = frozenset(
+    {value for name, value in vars(names).items() if name.startswith("ENV_") and value != names.ENV_NAMESPACE}
+    | {"TOWPATH_GRACE_SECONDS", "TOWPATH_TERMINATION_LOG"}
+)
+SETTINGS: Final = (
+    Setting(ENV_HOME, "folder of what Towpath keeps on this machine", _home),
+    Setting(ENV_HISTORY, "file in which runs are recorded, or off", lambda: str(history_file() or "off")),
+    Setting(ENV_TARGET, "where runs are looked for: local or cluster", _target),
+    Setting(names.ENV_NAMESPACE, "namespace in a cluster, instead of the context's", _plain(names.ENV_NAMESPACE)),
+    Setting("KUBECONFIG", "files that name clusters, as kubectl reads them", _plain("KUBECONFIG", "~/.kube/config")),
+    Setting("TOWPATH_LOG_LEVEL", "least severe lines that are logged", settings.log_level),
+    Setting("TOWPATH_LOG_FORMAT", "text for people, json for machines", settings.log_format),
+    Setting("TOWPATH_LOG_PRINTS", "whether print goes to the log", _log_prints),
+    Setting("TOWPATH_MAX_DEPTH", "how deep flows may call flows", lambda: str(settings.max_depth())),
+    Setting("TOWPATH_MAX_WORKERS", "tasks that run at once; 0: no limit", lambda: str(settings.max_workers() or 0)),
+    Setting("NO_COLOR", "no colours, whatever its value", _plain("NO_COLOR")),
+    Setting(ENV_DEBUG, "tracebacks of the command line's own errors", _plain(ENV_DEBUG)),
+)

@@ -1,0 +1,172 @@
+"""The runs of this machine: the verbs' port over the history."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from towpath.cli.port import LogQuery, Query
+from towpath.cli.seen import Counts, Failure, Line, Run, SeenState, TaskRun
+from towpath.errors import Conflict, NoSuchRun
+from towpath.history.port import History, RecordedLine, RecordedRun, RecordedState, RecordedTask
+from towpath.states import StateType
+
+#: How often the history is looked at by who follows a run: it has no watch.
+_LOOK_SECONDS: Final = 0.2
+_ENDED_BADLY: Final = frozenset({StateType.FAILED, StateType.CRASHED})
+
+
+class LocalRuns:
+    """What the history of this machine knows.
+
+    Args:
+        history: the open history.
+        sleep: waits between two looks.
+        now: the time.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._history, self._sleep, self._now = history, sleep, now
+
+    @property
+    def place(self) -> str:
+        """This machine."""
+        return "on this machine"
+
+    @property
+    def flags(self) -> str:
+        """Nothing has to be typed."""
+        return ""
+
+    def list(self, query: Query) -> Sequence[Run]:
+        """Give runs, the newest first."""
+        found = self._history.runs(
+            flow=query.flow,
+            states=query.states or None,
+            since=query.since,
+            top_level=not query.children,
+            limit=query.limit,
+        )
+        return [_run(record) for record in found]
+
+    def get(self, which: str, *, whole: bool = False) -> Run:
+        """Give a run by its id, its name, or the beginning of either."""
+        record = self._history.run(which)
+        if whole and which not in {record.id, record.name}:
+            raise NoSuchRun(f"There is no run {which!r} on this machine. Is {record.name!r} meant? Type all of it.")
+        parent = self._history.run(record.parent_id).name if record.parent_id else None
+        return replace(_run(record), history=tuple(map(_state, self._history.states(record.id))), parent=parent)
+
+    def tree(self, run: Run) -> Sequence[Run]:
+        """Give a run and all below it."""
+        return [_run(record) for record in self._history.tree(run.id)]
+
+    def tasks(self, run: Run) -> Sequence[TaskRun]:
+        """Give the run's task runs, in the order of their calls."""
+        return [_task(record) for record in self._history.tasks(run.id)]
+
+    def follow(self, run: Run | None, beat_seconds: float) -> Iterator[Run | None]:
+        """Give runs as they change, by looking again and again."""
+        told: dict[str, Run] = {}
+        since, quiet = self._now(), 0.0
+        while True:
+            changed = [now for now in self._look(run, since, told) if told.get(now.id) != now]
+            told |= {now.id: now for now in changed}
+            yield from changed
+            quiet = 0.0 if changed else quiet + _LOOK_SECONDS
+            if run is not None and told[run.id].has_ended:
+                return
+            if quiet >= beat_seconds:
+                quiet = 0.0
+                yield None
+            self._sleep(_LOOK_SECONDS)
+
+    def logs(self, run: Run, query: LogQuery) -> Iterator[Line]:
+        """Give what the run and its tasks have logged."""
+        last = 0
+        tail = query.tail
+        while True:
+            ended = not query.follow or self._history.run(run.id).state.type.is_terminal
+            lines = self._history.logs([run.id], after=last)
+            last = lines[-1].number if lines else last
+            yield from (_line(line, run) for line in (lines if tail is None else lines[max(0, len(lines) - tail) :]))
+            if ended:
+                return
+            tail = None
+            self._sleep(_LOOK_SECONDS)
+
+    def cancel(self, run: Run) -> None:
+        """Refuse: a run on this machine is ended in its own process."""
+        if run.has_ended:
+            raise Conflict(f"Run {run.name!r} cannot be cancelled: it has ended, {run.state.name}.")
+        where = f"It runs in {run.process}: end it" if run.process else "End it"
+        raise Conflict(f"Run {run.name!r} cannot be cancelled from here. {where} there, by Ctrl-C or `kill`.")
+
+    def delete(self, run: Run, *, force: bool) -> None:
+        """Delete the record of a run and of those below it; one that goes on is refused whatever is asked."""
+        del force  # its process would go on
+        self._history.delete(run.id)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._history.close()
+
+    def _look(self, run: Run | None, since: datetime, told: dict[str, Run]) -> Sequence[Run]:
+        if run is not None:
+            return [_run(record) for record in self._history.tree(run.id)]
+        live = [one.id for one in told.values() if not one.has_ended]
+        begun = [_run(record) for record in reversed(self._history.runs(since=since, limit=None))]
+        seen = {one.id for one in begun}
+        return [_run(self._history.run(one)) for one in live if one not in seen] + begun
+
+
+def _run(record: RecordedRun) -> Run:
+    state = _state(record.state)
+    process = record.process
+    return Run(
+        id=record.id,
+        name=record.name,
+        flow=record.flow,
+        state=state,
+        created=record.created,
+        started=record.started,
+        ended=record.ended,
+        took_seconds=record.seconds,
+        parent_id=record.parent_id,
+        root=record.root_id,
+        deployment=record.deployment,
+        parameters=record.parameters,
+        tags=tuple(sorted(record.tags)),
+        attempt=record.attempt,
+        tasks=Counts(record.tasks_total, record.tasks_completed, record.tasks_failed) if record.tasks_total else None,
+        error=Failure(state.message) if state.type in _ENDED_BADLY and state.message else None,
+        process=f"process {process.pid} on {process.host}" if process else None,
+    )
+
+
+def _state(state: RecordedState) -> SeenState:
+    return SeenState(state.type, state.name, None, state.message, state.since)
+
+
+def _task(record: RecordedTask) -> TaskRun:
+    return TaskRun(
+        name=record.name,
+        task=record.task,
+        state=_state(record.state),
+        seconds=record.seconds,
+        run_count=record.run_count,
+    )
+
+
+def _line(line: RecordedLine, run: Run) -> Line:
+    return Line(line.message, line.time, logging.getLevelName(line.level), line.task_run, run.name)

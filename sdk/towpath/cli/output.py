@@ -1,0 +1,160 @@
+"""How things look on a terminal: tables, times, colours; and as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TextIO
+
+from towpath.cli.seen import SeenState, as_json
+from towpath.states import StateType
+
+MARKS: Final[Mapping[StateType, str]] = {
+    StateType.COMPLETED: "✔",
+    StateType.FAILED: "✘",
+    StateType.CRASHED: "✘",
+    StateType.CANCELLED: "■",
+    StateType.RUNNING: "▶",
+    StateType.CANCELLING: "■",
+}
+WAITING: Final = "·"
+_RED, _GREEN, _YELLOW, _BLUE, _BOLD, _DIM = "31", "32", "33", "34", "1", "2"
+_COLOURS: Final[Mapping[StateType, str]] = {
+    StateType.COMPLETED: _GREEN,
+    StateType.FAILED: _RED,
+    StateType.CRASHED: _RED,
+    StateType.CANCELLED: _YELLOW,
+    StateType.CANCELLING: _YELLOW,
+    StateType.RUNNING: _BLUE,
+}
+_LEVEL_COLOURS: Final[Mapping[str, str]] = {"WARNING": _YELLOW, "ERROR": _RED, "CRITICAL": _RED, "DEBUG": _DIM}
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Colours, or none."""
+
+    coloured: bool = False
+
+    def state(self, state: SeenState) -> str:
+        """Show a state: a mark that can be told apart without colours, and its name."""
+        return self._paint(f"{MARKS.get(state.type, WAITING)} {state.name}", _COLOURS.get(state.type))
+
+    def level(self, level: str) -> str:
+        """Show the level of a log line."""
+        return self._paint(f"{level:<8}", _LEVEL_COLOURS.get(level))
+
+    def passed(self, passed: bool | None) -> str:
+        """Show whether a check has passed; None: it could not be made."""
+        if passed is None:
+            return self._paint("?", _DIM)
+        return self._paint("✔", _GREEN) if passed else self._paint("✘", _RED)
+
+    def heading(self, text: str) -> str:
+        """Show a heading."""
+        return self._paint(text, _BOLD)
+
+    def faint(self, text: str) -> str:
+        """Show what matters less."""
+        return self._paint(text, _DIM)
+
+    def _paint(self, text: str, colour: str | None) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.coloured and colour else text
+
+
+PLAIN: Final = Style()
+
+
+def style_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Style:
+    """Choose colours for a terminal that has them, unless NO_COLOR is set (https://no-color.org)."""
+    return Style(stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb")
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows, the first of which has the headings; columns without a single entry are left out."""
+    filled = [index for index in range(len(rows[0])) if any(row[index] for row in rows[1:])]
+    return aligned([[row[index] for index in filled] for row in rows])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows without headings."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> str:
+    """Lay out names and values, one below the other; what is empty is left out."""
+    shown = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    return "\n".join(f"{name:<{width}}  {indented(value, width + 2)}" for name, value in shown)
+
+
+def indented(text: str, by: int) -> str:
+    """Indent all lines but the first."""
+    return text.replace("\n", "\n" + " " * by)
+
+
+def duration(seconds: float | None) -> str:
+    """Say how long something took, with as much precision as people need."""
+    if seconds is None:
+        return ""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if minutes < _HOUR // _MINUTE:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < _DAY // _HOUR:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def age(when: datetime | None, now: datetime) -> str:
+    """Say how long ago something was, in one unit."""
+    if when is None:
+        return ""
+    seconds = max(0, int((now - when).total_seconds()))
+    for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def moment(when: datetime | None) -> str:
+    """Say when something was, in the time of whoever reads it."""
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when is not None else ""
+
+
+def say(*lines: str) -> None:
+    """Write lines to standard output."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def note(*lines: str) -> None:
+    """Write lines for people to standard error, which leaves standard output to what was asked for."""
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+def say_json(value: Any) -> None:
+    """Write JSON for programs, readable for people."""
+    say(json.dumps(as_json(value), ensure_ascii=False, indent=2))
+
+
+def say_json_line(value: Any) -> None:
+    """Write JSON in one line, at once: whoever reads a stream wants it now."""
+    say(json.dumps(as_json(value), ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _width(text: str) -> int:
+    return len(_ESCAPES.sub("", text))

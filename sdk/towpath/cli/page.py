@@ -1,0 +1,117 @@
+"""The page that `towpath runs inspect` shows. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from towpath.cli.output import Style, aligned, duration, fields, moment
+from towpath.cli.seen import Counts, Run, TaskRun
+from towpath.states import StateType
+
+_TASKS_SHOWN: Final = 50
+
+
+def page(run: Run, tasks: Sequence[TaskRun], flags: str, now: datetime, style: Style) -> str:
+    """Write the page.
+
+    Args:
+        run: the run.
+        tasks: its task runs, where they are known.
+        flags: what to type for the place where it is.
+        now: the time.
+        style: colours.
+    """
+    why = run.state.message if run.state.type is StateType.COMPLETED else run.state.why
+    parts = [f"{style.heading(run.name)}  {style.state(run.state)}", *([why] if why else []), "", _facts(run, now)]
+    if run.history:
+        parts += ["", style.heading("States"), _states(run, style)]
+    if tasks:
+        parts += ["", style.heading("Tasks"), _tasks(tasks, style)]
+    if run.error is not None:
+        parts += ["", style.heading("Error"), (run.error.traceback or run.error.message).rstrip()]
+    if run.result is not None:
+        parts += ["", style.heading("Result"), _result(run)]
+    parts += ["", style.heading("Next"), *(f"  {command}" for command in _next(run, flags))]
+    return "\n".join(parts)
+
+
+def _facts(run: Run, now: datetime) -> str:
+    return fields(
+        [
+            ("Flow", run.flow),
+            ("Id", run.id),
+            ("Deployment", run.deployment or ""),
+            ("Parent", run.parent or run.parent_id or ""),
+            ("Tags", ", ".join(run.tags)),
+            ("Parameters", "\n".join(f"{name} = {_short(value)}" for name, value in run.parameters.items())),
+            ("Created", moment(run.created)),
+            ("Started", moment(run.started)),
+            ("Ended", moment(run.ended)),
+            ("Took" if run.ended else "Runs for", duration(run.seconds(now))),
+            ("Waits for", run.waiting_for or ""),
+            ("Attempt", "" if run.attempt is None else str(run.attempt)),
+            ("Job", run.job or ""),
+            ("Pod", run.pod or ""),
+            ("Runs in", run.process or ""),
+            ("Tasks", _counted(run.tasks)),
+            ("Children", _counted(run.children)),
+        ]
+    )
+
+
+def _counted(counts: Counts | None) -> str:
+    if counts is None or not counts.total:
+        return ""
+    named = ((counts.completed, "completed"), (counts.failed, "failed"), (counts.running, "running"))
+    return ", ".join(f"{count} {name}" for count, name in named if count)
+
+
+def _states(run: Run, style: Style) -> str:
+    several = len({state.attempt for state in run.history}) > 1
+    return aligned(
+        [
+            (
+                f"  {moment(state.since)}",
+                style.state(state),
+                *([f"attempt {state.attempt}"] if several else []),
+                state.why,
+            )
+            for state in run.history
+        ]
+    )
+
+
+def _tasks(tasks: Sequence[TaskRun], style: Style) -> str:
+    rows = [
+        (f"  {task.name}", style.state(task.state), duration(task.seconds), _tries(task))
+        for task in tasks[-_TASKS_SHOWN:]
+    ]
+    left_out = len(tasks) - len(rows)
+    return (f"  … {left_out} before these\n" if left_out else "") + aligned(rows)
+
+
+def _tries(task: TaskRun) -> str:
+    return f"{task.run_count} tries" if task.run_count > 1 else ""
+
+
+def _result(run: Run) -> str:
+    result = run.result
+    assert result is not None
+    if result.ref:
+        return f"  kept at {result.ref} ({result.serializer}, {result.size or 0:,} bytes)"
+    if result.serializer != "json":
+        return f"  a {result.serializer} of {result.size or 0:,} bytes"
+    return result.value if isinstance(result.value, str) else json.dumps(result.value, ensure_ascii=False, indent=2)
+
+
+def _next(run: Run, flags: str) -> list[str]:
+    verbs = ["logs", "tree"] if run.has_ended else ["logs", "watch", *(["cancel"] if flags else [])]
+    return [f"towpath runs {verb} {run.name} {flags}".rstrip() for verb in verbs]
+
+
+def _short(value: Any, most: int = 200) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

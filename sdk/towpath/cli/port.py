@@ -1,0 +1,103 @@
+"""What the verbs about runs ask for; `locally` and `in_cluster` answer.
+
+Every call may raise NotFound or NoSuchRun, and in a cluster Refused, Unreachable and Conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from towpath.cli.seen import Line, Run, TaskRun
+from towpath.states import StateType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which runs are asked for."""
+
+    flow: str | None = None
+    states: frozenset[StateType] = frozenset()
+    """Empty for any."""
+    since: datetime | None = None
+    """Created then or later."""
+    children: bool = False
+    """Whether also those that another run has called."""
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """Which lines of a log are asked for."""
+
+    follow: bool = False
+    """Whether to go on until the run has ended."""
+    tail: int | None = None
+    """Only the last so many of those that there are already."""
+    attempt: int | None = None
+    """None for the latest, or with `follow` for that and all further ones."""
+
+
+class Runs(Protocol):
+    """The runs of one place."""
+
+    @property
+    def place(self) -> str:
+        """Where they are, to complete "There are no runs …"."""
+        ...
+
+    @property
+    def flags(self) -> str:
+        """What to type for this place, such as `-n data`; empty if nothing."""
+        ...
+
+    def list(self, query: Query) -> Sequence[Run]:
+        """Give runs, the newest first."""
+        ...
+
+    def get(self, which: str, *, whole: bool = False) -> Run:
+        """Give a run, with all that is known of it.
+
+        Args:
+            which: its name or id, or the beginning of either if that fits one run only.
+            whole: take no beginning.
+        """
+        ...
+
+    def tree(self, run: Run) -> Sequence[Run]:
+        """Give a run and all that are below it."""
+        ...
+
+    def tasks(self, run: Run) -> Sequence[TaskRun]:
+        """Give the run's task runs, where they are known one by one."""
+        ...
+
+    def follow(self, run: Run | None, beat_seconds: float) -> Iterator[Run | None]:
+        """Give a run and those below it, then each as it changes, until the run has ended.
+
+        Of None: all runs, without an end. None comes out whenever nothing has changed for about `beat_seconds`.
+        """
+        ...
+
+    def logs(self, run: Run, query: LogQuery) -> Iterator[Line]:
+        """Give what a run has logged, in order."""
+        ...
+
+    def cancel(self, run: Run) -> None:
+        """Ask for the end of a run that has not ended, and of all below it."""
+        ...
+
+    def delete(self, run: Run, *, force: bool) -> None:
+        """Delete a run with all below it.
+
+        Args:
+            run: which.
+            force: also if it has not ended, where that is possible.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...

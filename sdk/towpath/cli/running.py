@@ -1,0 +1,106 @@
+"""`towpath run`: runs a flow here and now."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from towpath.cli import given
+from towpath.cli.exits import Exit
+from towpath.cli.files import read_text
+from towpath.cli.output import note, say, say_json, style_of
+from towpath.cli.seen import SeenState
+
+if TYPE_CHECKING:
+    import argparse
+
+    from towpath.flows import Flow
+    from towpath.runs import FlowRun
+    from towpath.states import State
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Run a flow to its end."""
+    from towpath.context import tags
+    from towpath.engine.clock import SYSTEM
+    from towpath.engine.drive import run_flow
+    from towpath.engine.interrupts import Interrupt
+    from towpath.runs import FlowRun
+
+    flow = load(asked.flow)
+    parameters = given.parameters(asked.param, asked.params_json, schema_for(flow, asked.param), read_text)
+    flow.validate_parameters(parameters)  # before there is a run: a typing mistake leaves no trace
+    interrupt = Interrupt()
+    with tags(*asked.tag) as all_tags, _ended_in_order(interrupt):
+        facts = FlowRun(flow.name, name=asked.name or "", flow_version=flow.version, tags=frozenset(all_tags))
+        state = run_flow(flow, parameters, run=facts, interrupt=interrupt, recorder=SYSTEM.recorder)
+    _report(facts, state, as_json=asked.json)
+    if state.is_completed():
+        return Exit.OK
+    return Exit.INTERRUPTED if isinstance(state.data, KeyboardInterrupt) else Exit.NOT_COMPLETED
+
+
+def load(entrypoint: str) -> Flow[Any, Any]:
+    """Load a flow; as with `python FILE` and `python -m MODULE`, the working directory can be imported from."""
+    from towpath.entrypoints import load_flow
+
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return load_flow(entrypoint)
+
+
+def schema_for(flow: Flow[Any, Any], pairs: list[str]) -> dict[str, Any] | None:
+    """Describe what a flow takes, if texts have to be read by it: pydantic is not loaded for nothing."""
+    return flow.parameter_schema() if pairs else None
+
+
+@contextmanager
+def _ended_in_order(interrupt: Any) -> Iterator[None]:
+    """End the run in order on SIGTERM: `finally` blocks and hooks do their work, and the record says what happened."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        interrupt.end("The process was told to stop (SIGTERM).")
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(run: FlowRun, state: State[Any], *, as_json: bool) -> None:
+    value = state.data if state.is_completed() else None
+    if as_json:
+        seen = SeenState(state.type, state.name, None, state.message, run.end_time)
+        took = run.total_run_time.total_seconds()
+        facts = {"name": run.name, "id": run.id, "flow": run.flow_name, "state": seen, "seconds": took}
+        say_json(facts | {"result": _jsonable(value)})
+        return
+    if value is not None:
+        say(value if isinstance(value, str) else _text(value))
+    if not state.is_completed() and sys.stderr.isatty():
+        shown = style_of(sys.stderr).state(SeenState(state.type, state.name))
+        note(f"{shown}  {run.name}: towpath runs inspect {run.name}")
+
+
+def _text(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def _jsonable(value: Any) -> Any:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value

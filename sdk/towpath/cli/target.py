@@ -1,0 +1,78 @@
+"""Which runs are meant: those of this machine, or those of a cluster."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from towpath.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from towpath.cli.port import Runs
+    from towpath.cluster.console import Console
+    from towpath.cluster.port import Cluster
+
+ENV_TARGET: Final = "TOWPATH_TARGET"
+_PLACES: Final = ("local", "cluster")
+
+
+def is_cluster(asked: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a cluster is meant, not this machine.
+
+    Raises:
+        ConfigurationError: both are, or TOWPATH_TARGET has a value that cannot be.
+    """
+    named = bool(asked.cluster or asked.context or asked.namespace)
+    if asked.local and named:
+        raise ConfigurationError("--local means this machine: leave out --cluster, --context and -n, or --local.")
+    default = environment.get(ENV_TARGET, "").strip().lower() or "local"
+    if default not in _PLACES:
+        raise ConfigurationError(f"The environment variable {ENV_TARGET} must be local or cluster; it is {default!r}.")
+    return named or (default == "cluster" and not asked.local)
+
+
+@contextmanager
+def runs_meant(asked: argparse.Namespace) -> Iterator[Runs]:
+    """Open the place whose runs are meant."""
+    if not is_cluster(asked):
+        from towpath.cli.locally import LocalRuns
+        from towpath.history import open_history
+
+        local = LocalRuns(open_history())
+        try:
+            yield local
+        finally:
+            local.close()
+        return
+    with cluster_meant(asked) as (cluster, console):
+        from towpath.cli.in_cluster import ClusterRuns
+
+        yield ClusterRuns(cluster, console, flags_for(asked))
+
+
+@contextmanager
+def cluster_meant(asked: argparse.Namespace) -> Iterator[tuple[Cluster, Console]]:
+    """Connect to the cluster that is meant."""
+    from towpath.cluster.connect import connect
+    from towpath.cluster.console import Console
+
+    cluster = connect(context=asked.context, namespace=asked.namespace)
+    try:
+        yield cluster, Console(cluster, cluster.namespace)
+    finally:
+        cluster.close()
+
+
+def flags_for(asked: argparse.Namespace) -> str:
+    """Give what to type so that another verb means the same cluster and namespace."""
+    flags = []
+    if asked.context:
+        flags += ["--context", shlex.quote(asked.context)]
+    if asked.namespace:
+        flags += ["-n", shlex.quote(asked.namespace)]
+    return " ".join(flags or ["--cluster"])
