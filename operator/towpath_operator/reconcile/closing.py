@@ -76,9 +76,10 @@ def _next_attempt(
 ) -> tuple[Action, ...]:
     delay = min(policy.retry_base_seconds * 2.0 ** min(failures, 30), policy.retry_cap_seconds)
     retry_at = rfc3339(now + timedelta(seconds=delay))
+    attempt = max(run.attempt, 1)
     message = (
-        f"Attempt {run.attempt + 1} follows at {retry_at} (infrastructure retry {failures + 1} of {infra_retries})."
-        f" Attempt {run.attempt} ended as {end.reason}: {end.message}"
+        f"Attempt {attempt + 1} follows at {retry_at} (infrastructure retry {failures + 1} of {infra_retries})."
+        f" Attempt {attempt} ended as {end.reason}: {end.message}"
     )
     bumped = run.becomes(
         StateType.SCHEDULED,
@@ -86,7 +87,7 @@ def _next_attempt(
         name="AwaitingRetry",
         reason=Reason.AWAITING_RETRY,
         message=message,
-        attempt=run.attempt + 1,
+        attempt=attempt + 1,
         fields=dict.fromkeys(_COUNTS) | {"retryAt": retry_at, "infraFailures": failures + 1},
     )
     return bumped, run.event(end.reason, message)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from tests.builders import NOW
 from tests.json_patch import apply_patch
 
@@ -15,8 +17,25 @@ from towpath_operator.reconcile import flowrun
 from towpath_operator.reconcile.decision import Decision, EmitEvent, PatchStatus
 from towpath_operator.reconcile.observed import ObservedFlowRun
 
+#: How many cases a search tries: always the same few, or as many new ones as the environment asks for.
+CASES = os.environ.get("TOWPATH_CASES")
+
 Body = dict[str, Any]
 now = datetime.fromisoformat(NOW)
+
+
+def searching(few: int) -> settings:
+    """Settings of a search for a case that breaks a law.
+
+    Args:
+        few: how many cases are tried if nobody asks for more.
+    """
+    return settings(
+        max_examples=int(CASES or few),
+        derandomize=CASES is None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 
 
 def at(seconds: float) -> str:

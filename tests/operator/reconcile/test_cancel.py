@@ -229,9 +229,11 @@ def test_a_parent_is_gone_only_if_the_api_says_so(parent: Body | None) -> None:
     running = child | {"status": {"state": make_state("RUNNING"), "attempt": 1, "job": job_name_of(child)}}
     job = job_of(running)
     pod = make_pod(job, phase="Running", running=True)
-    going = decide(ObservedFlowRun(running, parent=parent, job=job, pods=(pod,)))
-    assert going.actions[0] == confirm
-    assert kinds(going) == ["ConfirmGone", "PatchStatus", "DeleteJob"]
+    crashed = make_pod(job, phase="Failed", exit_code=137)
+    for one in (pod, crashed):
+        going = decide(ObservedFlowRun(running, parent=parent, job=job, pods=(one,)))
+        assert going.actions[0] == confirm
+        assert kinds(going) == ["ConfirmGone", "PatchStatus", "DeleteJob"]
 
 
 def test_a_cancel_once_begun_is_never_taken_back() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timedelta
 
-from hypothesis import HealthCheck, example, given, note, settings
+import pytest
+from hypothesis import example, given, note
 from hypothesis import strategies as st
+from tests.operator.reconcile.deciding import searching
 from tests.operator.simulation import GRACE, PLURALS, Body, World, finished, parsed
 
 PROGRAMS = ["succeed", "fail", "vanish", "silent", "oom", "mute", "hang", "stubborn", "linger", "no-image", "no-node"]
@@ -37,14 +38,7 @@ MOVES = [
 ]
 TICKS = (0.3, 1.0, 2.0, 4.0, 8.0, 35.0, 120.0, 700.0)
 STEPS = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 7)), max_size=70)
-#: How many histories are tried: always the same few, or as many new ones as the environment asks for.
-HISTORIES = os.environ.get("TOWPATH_HISTORIES")
-LAWS = settings(
-    max_examples=int(HISTORIES or 120),
-    derandomize=HISTORIES is None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+LAWS = searching(200)
 
 
 def step(world: World, move: str, which: int) -> None:
@@ -234,3 +228,12 @@ def test_a_tree_keeps_the_laws(programs: tuple[list[str], ...], orphan: bool, st
     specs = dict.fromkeys(names, common) | {"bottom": common | {"onParentEnd": "Orphan" if orphan else "Cancel"}}
     world = World(dict(zip(names, programs, strict=True)), specs, {"middle": "top", "bottom": "middle"})
     live_through(world, steps)
+
+
+@pytest.mark.parametrize("program", ["succeed", "exit0"])
+def test_a_healthy_run_costs_four_writes(program: str) -> None:
+    """Its Job, PENDING, RUNNING and its end, by operator and pod together; whoever of the two writes them."""
+    world = World({"run": [program]})
+    world.settle()
+
+    assert world.writes["run"] == ["create job", "PENDING", "RUNNING", "COMPLETED"]

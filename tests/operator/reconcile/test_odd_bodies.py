@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import job_name_of, make_deployment, make_flow, make_flowrun, make_job, make_pod, make_state
-from tests.operator.reconcile.deciding import at, now
+from tests.operator.reconcile.deciding import at, now, searching
 
 from towpath_operator.reconcile import deployment, flow, flowrun, guard
 from towpath_operator.reconcile.decision import CreateJob, Decision, PatchStatus
@@ -75,7 +75,7 @@ RUNS = observed_runs()
 PARTS = ("run", "flow", "deployment", "parent", "job", "pods", "previous_job")
 
 
-@settings(max_examples=400, deadline=None)
+@searching(150)
 @given(st.data())
 def test_no_shape_of_a_body_breaks_a_decision(data: st.DataObject) -> None:
     """Anything may stand anywhere: there is a decision, it makes at most one Job and one status, and deletes only ours."""
@@ -100,7 +100,7 @@ def test_no_shape_of_a_body_breaks_a_decision(data: st.DataObject) -> None:
     assert sum(isinstance(action, PatchStatus) for action in decision.actions) <= 1
 
 
-@settings(max_examples=150, deadline=None)
+@searching(60)
 @given(st.data())
 def test_no_shape_of_a_flow_or_deployment_breaks_a_decision(data: st.DataObject) -> None:
     """The same for what says whether it can be run."""

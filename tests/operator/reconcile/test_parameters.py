@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from tests.operator.reconcile.deciding import searching
 
 from towpath.errors import ParameterError
 from towpath.signatures import FlowSignature
@@ -123,7 +124,7 @@ def said_by_operator(schema: dict[str, Any] | None, parameters: Any, **options: 
     return problem.message if problem else None
 
 
-@settings(max_examples=800, deadline=None)
+@searching(300)
 @given(which=st.integers(0, len(TYPES) - 1), value=VALUES)
 def test_nothing_is_refused_that_the_process_would_take(which: int, value: Any) -> None:
     """A value that the flow's own process accepts, converting it, passes the operator's check too."""
