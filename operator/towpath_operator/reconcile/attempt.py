@@ -139,7 +139,7 @@ def _live(attempt: _Attempt) -> Decision:
             return _pending(attempt, stage)
         if isinstance(stage, Running) and not attempt.terms.reports_itself:
             return Decision((_runs(attempt, stage),))
-    return _over_time(attempt) or _going(attempt)
+    return _over_time(attempt)
 
 
 def _runs(attempt: _Attempt, stage: Running) -> Action:
@@ -148,25 +148,24 @@ def _runs(attempt: _Attempt, stage: Running) -> Action:
     return attempt.run.becomes(StateType.RUNNING, attempt.now, message="The container runs.", fields=fields)
 
 
-def _over_time(attempt: _Attempt) -> Decision | None:
+def _over_time(attempt: _Attempt) -> Decision:
     """End a run that has run for longer than its timeout; one that reports itself is given time to say so first."""
     limit, began = attempt.terms.timeout_seconds, moment(attempt.run.status, "startTime")
     if limit is None or began is None or attempt.run.state in _NOT_RUNNING:
-        return None
+        return _look_again(attempt)
     slack = attempt.observed.policy.timeout_slack_seconds if attempt.terms.reports_itself else 0
     left = (began - attempt.now).total_seconds() + limit + slack
     if left > 0:
-        return Decision(requeue_after=left)
+        return _look_again(attempt, left)
     return _over(attempt, ends.timed_out(attempt.terms), stop=True)
 
 
-def _going(attempt: _Attempt) -> Decision:
-    """Look again when a pod that is being deleted should be gone."""
-    due = killed_at(attempt.pods[0])
-    if due is None:
-        return Decision()
-    left = (due - attempt.now).total_seconds() + attempt.observed.policy.stuck_seconds
-    return Decision(requeue_after=max(left, 0.1))
+def _look_again(attempt: _Attempt, *after: float) -> Decision:
+    """Look again at the first of some times, in seconds from now, or when a pod that is to go should have gone."""
+    due = killed_at(attempt.pods[0]) if attempt.pods else None
+    if due is not None:
+        after += ((due - attempt.now).total_seconds() + attempt.observed.policy.stuck_seconds,)
+    return Decision(requeue_after=min(after, default=None))
 
 
 def _pending(attempt: _Attempt, waiting: Waiting) -> Decision:
@@ -184,7 +183,7 @@ def _pending(attempt: _Attempt, waiting: Waiting) -> Decision:
         if entry.get("type") == StateType.PENDING and entry.get("attempt") == run.attempt
     ]
     if waiting.reason == run.reason or len(notes) > attempt.observed.policy.pending_notes:
-        return Decision(requeue_after=left)
+        return _look_again(attempt, left)
     fields = {"pod": attempt.pod_name} if attempt.pod_name else {}
     note = run.becomes(StateType.PENDING, attempt.now, reason=waiting.reason, message=waiting.message, fields=fields)
     return Decision((note,), left)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from towpath.api.v1alpha1.transitions import cut
+from towpath import limits
+from towpath.limits import cut
 from towpath.states import Reason, StateType
 from towpath_operator.reconcile import ends
 from towpath_operator.reconcile.closing import end_run, stop_job
@@ -63,7 +64,7 @@ def refused(observed: ObservedFlowRun, run: Run, status_code: int, message: str,
         return Decision(requeue_after=_REFUSED_SECONDS)
     said = f"The API server does not allow the Job, and is asked again every {_REFUSED_SECONDS:.0f} s: {message}"
     pending = run.becomes(
-        StateType.PENDING, now, reason=Reason.JOB_REFUSED, message=said, fields={"waitingFor": cut(message)}
+        StateType.PENDING, now, reason=Reason.JOB_REFUSED, message=said, fields={"waitingFor": message}
     )
     return Decision((pending, run.event(Reason.JOB_REFUSED, said)), _REFUSED_SECONDS)
 
@@ -101,7 +102,9 @@ def _previous_attempt(observed: ObservedFlowRun, run: Run, now: datetime) -> Dec
         return Decision(stop)
     pod = live[0]
     node = text(pod, "spec", "nodeName") or "unknown"
-    waiting_for = f"the end of pod {text(pod, 'metadata', 'name')} of attempt {run.attempt - 1}"
+    waiting_for = cut(
+        f"the end of pod {text(pod, 'metadata', 'name')} of attempt {run.attempt - 1}", limits.WAITING_FOR
+    )
     if text(run.status, "waitingFor") == waiting_for:
         return Decision(stop)
     message = (

@@ -599,13 +599,21 @@ def test_a_junk_annotation_is_no_terms() -> None:
         assert decide(observe(run, job, make_pod(job, phase="Running", running=True))) == Decision()
 
 
-def test_a_dying_pod_is_looked_at_again_when_it_should_be_gone() -> None:
-    """Even if no event ever comes."""
-    run = running_run()
-    job = job_of(run)
-    pod = make_pod(job, phase="Running", running=True, deleted=at(10))
+@pytest.mark.parametrize(
+    ("state", "timeout", "deleted", "wait"),
+    [("RUNNING", None, 10, 25), ("RUNNING", 600, 10, 25), ("RUNNING", 60, 10, 15), ("PENDING", None, 10, 25)],
+    ids=["running", "long before its timeout", "just before its timeout", "pending"],
+)
+def test_a_dying_pod_is_looked_at_again_when_it_should_be_gone(
+    state: str, timeout: int | None, deleted: int, wait: float
+) -> None:
+    """Even if no event ever comes, and whatever else is waited for."""
+    run = running_run(state)
+    run["status"]["state"]["reason"] = "JobCreated"
+    job = job_of(run, Terms(timeout_seconds=timeout))
+    pod = make_pod(job, phase="Running", running=state == "RUNNING", deleted=at(deleted))
 
-    assert decide(observe(run, job, pod)) == Decision(requeue_after=25.0)
+    assert decide(observe(run, job, pod)) == Decision(requeue_after=wait)
 
 
 def test_of_two_pods_the_newer_counts() -> None:
