@@ -7,6 +7,9 @@
     ├── MissingContext            the current run was asked for where there is none
     ├── MissingResult             the value of a run was not kept
     ├── ResultTooLarge            a result that fits neither the run's status nor any configured storage
+    ├── SerializationError        a value cannot be written down by its serializer
+    ├── StorageError              a result storage cannot be read or written (also an OSError)
+    ├── UnreadableRecord          a kept result is damaged, or was written by a newer Towpath
     ├── UpstreamNotReady          an argument or `wait_for` comes from a run that did not complete
     ├── RunError                  a run ended otherwise than completed, and its own exception cannot be had
     │   ├── FlowRunFailed
@@ -58,6 +61,27 @@ class MissingResult(TowpathError):
 
 class ResultTooLarge(TowpathError):
     """A result fits neither the run's status nor any configured storage."""
+
+
+class SerializationError(TowpathError):
+    """A value cannot be written down by its serializer."""
+
+
+class StorageError(TowpathError, OSError):
+    """A result storage cannot be read or written."""
+
+
+class UnreadableRecord(TowpathError):
+    """A kept result cannot be understood: it is damaged, or was written by a newer Towpath.
+
+    Args:
+        message: why.
+        newer: whether it is whole, and just too new.
+    """
+
+    def __init__(self, message: str, newer: bool = False) -> None:
+        super().__init__(message)
+        self.newer = newer
 
 
 class UpstreamNotReady(TowpathError):
