@@ -11,6 +11,7 @@ from towpath.engine.clock import SYSTEM
 from towpath.engine.drive import drive, drive_async
 from towpath.engine.effects import Ending
 from towpath.engine.flow_execution import FlowExecution
+from towpath.engine.reports import authors_part
 from towpath.engine.task_execution import TaskExecution
 from towpath.errors import NestingTooDeep
 from towpath.futures import Future, after
@@ -120,7 +121,7 @@ def _begin(work: Submitted) -> Future[Any]:
 
 def _answer(ending: Ending, *, return_state: bool) -> Any:
     if ending.error is not None and (ending.outside or not return_state):
-        raise ending.error
+        raise ending.error.with_traceback(authors_part(ending.error.__traceback__))
     return ending.state if return_state else ending.value
 
 

@@ -130,11 +130,6 @@ class Stretch:
                 )  # what did not come through must not come later
             here.stretch = self._outer
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the work is within the stretch."""
-        return self._open
-
     def _deliver(self) -> None:
         assert self._error is not None
         if self._cancel is not None:

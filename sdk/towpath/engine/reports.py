@@ -40,13 +40,18 @@ def log_error(context: RunContext, message: str, error: Exception) -> None:
     run_logger(context).error("%s", message, exc_info=error)
 
 
+def authors_part(at: TracebackType | None) -> TracebackType | None:
+    """Give a traceback from the first frame on that is not the engine's own."""
+    while at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("towpath."):
+        at = at.tb_next
+    return at
+
+
 def _news(error: Any) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
     """Give an exception with the part of its traceback that is the author's; None for one that was told before."""
     if not isinstance(error, Exception) or getattr(error, _TOLD, False):
         return None
-    at = error.__traceback__
-    while at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("towpath."):
-        at = at.tb_next
+    at = authors_part(error.__traceback__)
     with suppress(AttributeError, TypeError):  # an exception with slots only is told again
         setattr(error, _TOLD, True)
     return (type(error), error, at) if at is not None else None

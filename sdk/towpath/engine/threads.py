@@ -8,6 +8,7 @@ gives the place of a waiting piece to somebody else until the wait is over.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections import deque
@@ -58,7 +59,8 @@ class Threads:
         """Begin anew, as a forked process has to: the threads live on in the parent only."""
         self._lock = threading.Lock()
         self._work: deque[Work] = deque()
-        self._idle: list[threading.Lock] = []
+        self._idle: dict[threading.Lock, threading.Thread] = {}  # by the bell that wakes each
+        self._closing = False
         self._waking = False  # somebody was woken or started and has not looked for work yet
         self.short = False  # the system has refused to give a further thread
 
@@ -70,12 +72,22 @@ class Threads:
         if wake:
             wake()
 
+    def close(self) -> None:
+        """Let idle threads go, before the process exits; those that are busy are left to their work."""
+        with self._lock:
+            self._closing = True
+            idle, self._idle = self._idle, {}
+        for bell in idle:
+            bell.release()
+        for thread in idle.values():
+            thread.join(1.0)
+
     def _call(self) -> Callable[[], None] | None:
         """Choose how to get a thread to look for work, with the lock held; None if one is on its way."""
         if self._waking:
             return None
         self._waking = True
-        return self._idle.pop().release if self._idle else self._hire
+        return self._idle.popitem()[0].release if self._idle else self._hire
 
     def _hire(self) -> None:
         try:
@@ -121,8 +133,10 @@ class Threads:
                 if self._work:
                     work = self._work.popleft()
                     wake = self._call() if self._work else None
+                elif self._closing:
+                    return
                 else:
-                    self._idle.append(bell)
+                    self._idle[bell] = threading.current_thread()
             if wake:
                 wake()
             if work is not None:
@@ -130,14 +144,14 @@ class Threads:
                 continue
             if not bell.acquire(timeout=self._idle_seconds):
                 with self._lock:
-                    if bell in self._idle:
-                        self._idle.remove(bell)
+                    if self._idle.pop(bell, None) is not None:
                         return
                 bell.acquire()  # called in the very last moment
             called = True
 
 
 THREADS: Final = Threads()
+atexit.register(THREADS.close)
 os.register_at_fork(after_in_child=THREADS.forget)
 
 
