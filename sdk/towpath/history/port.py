@@ -163,7 +163,7 @@ class History(Protocol):
         """Give the states that a flow run was in, in order."""
 
     def tasks(self, run_id: str | None, *, limit: int | None = None) -> list[RecordedTask]:
-        """Give the task runs of a flow run, or those outside of any (None), in the order in which they were called.
+        """Give the task runs of a flow run, or those outside of any (None), in the order in which they began.
 
         Of a run that several processes took part in, those of one process stand together.
         """

@@ -116,7 +116,7 @@ class SQLiteHistory:
         return [_state(row["type"], row["name"], row["message"], row["since"]) for row in rows]
 
     def tasks(self, run_id: str | None, *, limit: int | None = None) -> list[RecordedTask]:
-        """Give the task runs of a flow run, or those outside of any, in the order in which they were called."""
+        """Give the task runs of a flow run, or those outside of any, in the order in which they began."""
         rows = self._look(
             "SELECT * FROM task_runs WHERE run_id = ? ORDER BY process, number LIMIT ?",
             (run_id or "", -1 if limit is None else limit),

@@ -31,12 +31,15 @@ from towpath.history.notes import FlowNote, FlushNote, LeftNote, LineNote, Note,
 from towpath.history.sweep import sweep_within
 
 #: How long notes are gathered before they are written; with the writing itself it stays well below 100 ms.
-GATHER_SECONDS: Final = 0.05
+GATHER_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 1.0
 #: How much is kept of each kind while nothing can be written.
 KEPT_ROWS: Final = 100_000
-#: Rows in one statement. Fewer statements are cheaper, and let go of the interpreter's lock less often.
-ROWS_AT_ONCE: Final = 64
+#: Rows in one statement, at most, a power of two. At each call of SQLite and of the system this thread lets go of the
+#: interpreter's lock, and waits 5 ms for it while a flow computes; so the fewer the better.
+ROWS_AT_ONCE: Final = 256
+#: How often it is noted that the process is there, and whether the file still is.
+LOOK_SECONDS: Final = 1.0
 _NEVER: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 _PASSES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EIO})
 
@@ -85,6 +88,7 @@ class Writer:
         self._alive: Alive | None = None
         self._token = 0
         self._identity: tuple[int, int] | None = None
+        self._next_look = 0.0
 
     def flush(self, seconds: float, *, stop: bool = False) -> bool:
         """Wait until what was noted is written, or cannot be; tell whether that was so in time.
@@ -119,7 +123,7 @@ class Writer:
             self._gather(waiting)
             try:
                 with self.at_work:
-                    connection = self._write(connection)
+                    connection = self._write(connection, looks=bool(waiting))
             except (sqlite3.Error, OSError) as error:
                 with self.at_work:
                     self._recover(connection, error)
@@ -155,21 +159,31 @@ class Writer:
                 case FlushNote():
                     waiting.append(note)
 
-    def _write(self, connection: sqlite3.Connection | None) -> sqlite3.Connection | None:
-        """Write what is pending, in one transaction; gives the connection, if one was needed."""
+    def _write(self, connection: sqlite3.Connection | None, *, looks: bool) -> sqlite3.Connection | None:
+        """Write what is pending, in one transaction; gives the connection, if one was needed.
+
+        Args:
+            connection: None at first, and after a failure.
+            looks: whether to look if the file is still there, although that was done a moment ago.
+        """
         if not self._ledger:
             return connection
-        if self._identity is not None and database.identity_of(self.path) != self._identity:
+        now, moment = time.time(), time.monotonic()
+        looks = looks or moment >= self._next_look
+        if looks:
+            self._next_look = moment + LOOK_SECONDS
+        if looks and self._identity is not None and database.identity_of(self.path) != self._identity:
             if connection is not None:
                 connection.close()
                 connection = None
             self._ledger.begin_anew()
         if connection is None:
             connection = self._connect()
-        pending, token, now = self._ledger.pending(), self._token, time.time()
+        pending, token = self._ledger.pending(), self._token
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.execute("UPDATE processes SET seen = ? WHERE token = ?", (now, token))
+            if looks:
+                connection.execute("UPDATE processes SET seen = ? WHERE token = ?", (now, token))
             if pending.new_tree:
                 assert self._alive is not None
                 sweep_within(connection, self._alive)
@@ -227,19 +241,23 @@ class Writer:
 
 
 def _insert(connection: sqlite3.Connection, start: str, rows: Sequence[Row], *last: Any) -> None:
-    """Insert rows, many with one statement; `last` is the value of a last column that all have."""
+    """Insert rows with few statements, of few different lengths; `last` is the value of a last column that all have."""
     if not rows:
         return
-    row = f"({','.join('?' * (len(rows[0]) + len(last)))})"
-    many = f"{start} {','.join([row] * ROWS_AT_ONCE)}"
-    full = len(rows) - len(rows) % ROWS_AT_ONCE
-    for at in range(0, full, ROWS_AT_ONCE):
+    most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // (len(rows[0]) + len(last))
+    at, count = 0, ROWS_AT_ONCE
+    while count > most:
+        count //= 2
+    while at < len(rows):
+        while count > len(rows) - at:
+            count //= 2
         values: list[Any] = []
-        for values_of_row in rows[at : at + ROWS_AT_ONCE]:
-            values += values_of_row
+        for row in rows[at : at + count]:
+            values += row
             values += last
-        connection.execute(many, values)
-    connection.executemany(f"{start} {row}", [(*values_of_row, *last) for values_of_row in rows[full:]])
+        marks = f"({','.join('?' * (len(values) // count))})"
+        connection.execute(f"{start} {','.join([marks] * count)}", values)
+        at += count
 
 
 def _is_for_good(error: sqlite3.Error | OSError) -> bool:
