@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from towpath.context import enter, leave
 from towpath.engine import core
@@ -13,6 +13,7 @@ from towpath.engine.effects import Ask, Effect, Ending, Enter, Event, Hooks, Rep
 from towpath.engine.execution import Execution
 from towpath.engine.flow_execution import FlowExecution
 from towpath.engine.ports import Surroundings
+from towpath.engine.steps import settled, settled_async
 from towpath.retries import delays_of
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from towpath.flows import Flow
     from towpath.runs import FlowRun
     from towpath.states import State
-
-T = TypeVar("T")
 
 
 def run_flow(
@@ -139,9 +138,9 @@ def _do(run: Execution, effect: Effect) -> Event:
         case Step.PREPARE:
             return run.prepare()
         case Hooks(state):
-            _settled(run.hooks(state))
+            settled(run.hooks(state))
         case Ask(state):
-            return _settled(run.ask(state))
+            return settled(run.ask(state))
         case Sleep(seconds):
             run.surroundings.clock.sleep(seconds)
         case Settle():
@@ -156,45 +155,11 @@ async def _do_async(run: Execution, effect: Effect) -> Event:
         case Step.PREPARE:
             return await run.prepare_async()
         case Hooks(state):
-            await _settled_async(run.hooks(state))
+            await settled_async(run.hooks(state))
         case Ask(state):
-            return await _settled_async(run.ask(state))
+            return await settled_async(run.ask(state))
         case Sleep(seconds):
             await run.surroundings.clock.sleep_async(seconds)
         case Settle():
             await run.settle_async(effect)
     return None
-
-
-def _settled(steps: Generator[Awaitable[Any], Any, T]) -> T:
-    """Go, in synchronous code, through steps that may have to await something."""
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            awaitable = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        from towpath.engine.loops import run_anywhere
-
-        answer = error = None
-        try:
-            answer = run_anywhere(awaitable)
-        except BaseException as caught:
-            error = caught
-
-
-async def _settled_async(steps: Generator[Awaitable[Any], Any, T]) -> T:
-    """Go through steps that may have to await something."""
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            awaitable = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        answer = error = None
-        try:
-            answer = await awaitable
-        except BaseException as caught:
-            error = caught
