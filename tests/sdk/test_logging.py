@@ -37,7 +37,11 @@ main()
 def lines_of(**environment: str) -> list[str]:
     """Run the script in a process of its own; gives what it wrote to stderr."""
     ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, env={"PATH": "", **environment}
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"TOWPATH_HISTORY": "off", **environment},
     )
     assert ran.stdout == ""
     return ran.stderr.splitlines()
