@@ -24,7 +24,7 @@ Leaf: TypeAlias = Callable[[Found, bool], Any]
 """What becomes of a future or state; told whether the run behind it may have failed."""
 
 
-class Unready(Exception):  # noqa: N818 no error: a run that is waited for did not complete
+class Unready(Exception):
     """Something that a run needs cannot be had."""
 
 
