@@ -304,7 +304,7 @@ def _not_started(pod: Body, terminated: Mapping[str, Any], terms: Terms) -> End 
     return End(
         StateType.FAILED,
         Reason.ENTRYPOINT_NOT_FOUND,
-        f"The image {image!r} cannot run the flow: {_tail(said) or 'the command is not there'}. {cure}",
+        f"The image {image!r} cannot run the flow. {cure} {_tail(said)}".rstrip(),
         kind="User",
     )
 

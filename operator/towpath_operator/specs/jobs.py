@@ -97,7 +97,6 @@ def _pod_template(run: ResolvedRun, attempt: int, policy: Policy) -> Json:
         "command": list(ENGINE if run.reports_itself else run.command),
         "env": [{"name": name, "value": value} for name, value in _environment(run, attempt).items()],
         "resources": {"requests": {"cpu": policy.cpu_request, "memory": policy.memory_request}},
-        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     spec: Json = {
         "restartPolicy": "Never",
@@ -156,8 +155,9 @@ def _tell_merged(template: Json, policy: Policy) -> None:
 
 
 def _restrict(template: Json) -> None:
-    """Take from every container, whoever brought it, the privileges that no run needs."""
+    """Take from every container, whoever brought it, the privileges that no run needs; let it say why it failed."""
     for container in (*template["spec"]["containers"], *template["spec"].get("initContainers", ())):
+        container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
         security = container.get("securityContext") or {}
         container["securityContext"] = security | {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
