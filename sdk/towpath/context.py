@@ -7,7 +7,7 @@ get_run_context().flow_run.name
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -17,14 +17,16 @@ from towpath.errors import MissingContext
 if TYPE_CHECKING:
     from towpath.engine.scope import Scope
     from towpath.flows import Flow
+    from towpath.results import ResultStore
     from towpath.runs import FlowRun, TaskRun
     from towpath.tasks import Task
+    from towpath.transactions import BaseTransaction
 
 
 class RunContext:
     """The innermost run that the current code belongs to, and the flow run round it."""
 
-    __slots__ = ("flow", "flow_run", "log_prints", "scope", "task", "task_run")
+    __slots__ = ("flow", "flow_run", "log_prints", "persists", "results", "scope", "task", "task_run")
 
     def __init__(
         self,
@@ -35,6 +37,8 @@ class RunContext:
         log_prints: bool,
         task: Task[..., Any] | None = None,
         task_run: TaskRun | None = None,
+        persists: bool = False,
+        results: ResultStore | None = None,
     ) -> None:
         self.flow = flow
         self.flow_run = flow_run
@@ -42,15 +46,30 @@ class RunContext:
         self.task_run = task_run
         self.scope = scope
         self.log_prints = log_prints
+        self.persists = persists
+        """Whether results are kept of tasks and flows that do not say it."""
+        self.results = results
+        """Where, if the flow says it; None: as set."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Arguments of the task run by name, else those of the flow run."""
+        run = self.task_run or self.flow_run
+        return {} if run is None else run.parameters
 
 
 _current: Final[ContextVar[RunContext | None]] = ContextVar("towpath_run", default=None)
 _tags: Final[ContextVar[frozenset[str]]] = ContextVar("towpath_tags", default=frozenset())
 
+_transaction: Final[ContextVar[BaseTransaction | None]] = ContextVar("towpath_transaction", default=None)
+
 current: Final = _current.get
 enter: Final = _current.set
 leave: Final = _current.reset
 current_tags: Final = _tags.get
+current_transaction: Final = _transaction.get
+enter_transaction: Final = _transaction.set
+leave_transaction: Final = _transaction.reset
 
 
 def get_run_context() -> RunContext:

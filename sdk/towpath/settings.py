@@ -5,6 +5,11 @@ TOWPATH_LOG_LEVEL      least level that is logged: DEBUG, INFO, WARNING, ERROR, 
 TOWPATH_LOG_PRINTS     whether `print` goes to the log where `log_prints` is not said         false
 TOWPATH_MAX_DEPTH      how deep flows may call flows, as a guard against recursion            20
 TOWPATH_MAX_WORKERS    how many tasks a ThreadPoolTaskRunner runs at once; 0: no limit        0
+TOWPATH_RESULT_STORAGE                   where results are kept: a folder or an fsspec URL   results in TOWPATH_HOME
+TOWPATH_RESULTS_DEFAULT_SERIALIZER       how they are written: see `towpath.serializers`     pickle
+TOWPATH_RESULTS_PERSIST_BY_DEFAULT       whether results are kept where it is not said       false
+TOWPATH_TASKS_REFRESH_CACHE              whether tasks run although there is a kept result   false
+TOWPATH_TASKS_DISABLE_CACHING            whether kept results are neither used nor written under a task's key    false
 """
 
 from __future__ import annotations
@@ -31,8 +36,7 @@ def log_level() -> str:
 
 def log_prints() -> bool:
     """Tell whether `print` goes to the log by default."""
-    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    return words[_read("TOWPATH_LOG_PRINTS", "false", str.lower, words.__contains__, "true or false")]
+    return _is_true("TOWPATH_LOG_PRINTS")
 
 
 def max_depth() -> int:
@@ -45,6 +49,43 @@ def max_depth() -> int:
 def max_workers() -> int | None:
     """Give how many tasks run at once in a runner that was not told; None for no limit."""
     return _read("TOWPATH_MAX_WORKERS", 0, int, lambda value: value >= 0, "a whole number, 0 or more") or None
+
+
+def result_storage() -> str | None:
+    """Give the folder or URL where results are kept; None: in the user's own folder."""
+    from towpath.names import ENV_RESULT_STORAGE
+
+    return os.environ.get(ENV_RESULT_STORAGE, "").strip() or None
+
+
+def result_serializer() -> str:
+    """Give the name of the serializer of results."""
+    from towpath.serializers import is_own
+
+    name = "TOWPATH_RESULTS_DEFAULT_SERIALIZER"
+    return _read(name, "pickle", str.lower, is_own, "pickle, json, compressed/pickle or compressed/json")
+
+
+def persist_by_default() -> bool:
+    """Tell whether results are kept of flows and tasks that do not say it."""
+    return _is_true("TOWPATH_RESULTS_PERSIST_BY_DEFAULT")
+
+
+def refresh_cache() -> bool:
+    """Tell whether tasks that do not say it run although there is a kept result."""
+    return _is_true("TOWPATH_TASKS_REFRESH_CACHE")
+
+
+def disable_caching() -> bool:
+    """Tell whether no kept result stands for a new one."""
+    return _is_true("TOWPATH_TASKS_DISABLE_CACHING")
+
+
+def _is_true(name: str) -> bool:
+    if not os.environ.get(name):  # most are not set, and this is asked often
+        return False
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    return words[_read(name, "false", str.lower, words.__contains__, "true or false")]
 
 
 def _read(name: str, default: T, parse: Callable[[str], T], fits: Callable[[T], bool], what: str) -> T:

@@ -29,10 +29,15 @@ def history_file(environment: Mapping[str, str] = os.environ) -> Path | None:
         return None
     if told:
         return Path(os.path.expanduser(told)).absolute()  # noqa: PTH111 unlike Path's, it never raises
-    return _home(environment) / FILE_NAME
+    return home_folder(environment) / FILE_NAME
 
 
-def _home(environment: Mapping[str, str]) -> Path:
+def home_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Give the folder of what Towpath keeps for this user.
+
+    Raises:
+        OSError: the setting is a relative path, and the working directory is gone.
+    """
     if told := environment.get(ENV_HOME, "").strip():
         return Path(os.path.expanduser(told)).absolute()  # noqa: PTH111
     state = environment.get("XDG_STATE_HOME", "")
