@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 from towpath import limits, stores
+from towpath.engine.effects import Ended
 from towpath.errors import (
     ConfigurationError,
     EntrypointError,
@@ -28,7 +29,7 @@ from towpath.errors import (
     TowpathError,
 )
 from towpath.names import MAX_INLINE_RESULT_BYTES
-from towpath.states import Reason, StateType
+from towpath.states import Reason, State, StateType
 
 _AS_TEXT: Final = {"json": "JSON", "pickle": "pickle in base64"}
 _SCALARS: Final = (str, int, float, bool, type(None))
@@ -41,13 +42,14 @@ _BY_REASON: Final[dict[str, type[TowpathError]]] = {
 }
 
 
-def pack_result(value: object, *, storage: str | None, key: str) -> dict[str, Any]:
+def pack_result(value: object, *, storage: str | None, key: str, room: int = MAX_INLINE_RESULT_BYTES) -> dict[str, Any]:
     """Make `status.result` of what a flow returned, keeping it in the storage if it is too large for the status.
 
     Args:
         value: what the flow returned.
         storage: folder or fsspec URL for large values, if there is one.
         key: path below the storage, without a suffix; unique to the run's attempt.
+        room: how many bytes of it the status takes.
 
     Raises:
         ResultTooLarge: the value fits neither the status nor any storage.
@@ -56,11 +58,11 @@ def pack_result(value: object, *, storage: str | None, key: str) -> dict[str, An
     data, serializer = _serialise(value)
     result: dict[str, Any] = {"serializer": serializer, "size": len(data)}
     text = data if serializer == "json" else base64.b64encode(data)
-    if len(text) <= MAX_INLINE_RESULT_BYTES:
+    if len(text) <= room:
         return result | {"inline": text.decode()}
     too_large = (
         f"The flow returned {len(text):,} bytes ({_AS_TEXT[serializer]} of a {_type_name(type(value))}); a run's status"
-        f" takes {MAX_INLINE_RESULT_BYTES:,}."
+        f" takes {room:,}."
     )
     if not storage:
         raise ResultTooLarge(
@@ -137,6 +139,21 @@ def unpack_end(body: Mapping[str, Any]) -> BaseException:
     trace = error.get("traceback")
     raised.add_note(f"Raised in flow run {name!r}" + (f":\n{trace.rstrip()}" if trace else "."))
     return raised
+
+
+def reason_of(state: State[Any], error: BaseException, *, began: bool) -> Reason:
+    """Say in one word why a run ended that neither completed nor was cancelled.
+
+    Args:
+        state: its end.
+        error: what ended it.
+        began: whether any user code has run.
+    """
+    if state.type is StateType.CRASHED:
+        return Reason.TERMINATED if isinstance(error, Ended) else Reason.EXITED
+    if not began:
+        return Reason.ENTRYPOINT_NOT_FOUND if isinstance(error, EntrypointError) else Reason.INVALID_PARAMETERS
+    return Reason.TIMED_OUT if state.name == "TimedOut" else Reason.FLOW_FAILED
 
 
 def describe(error: BaseException) -> str:

@@ -23,11 +23,9 @@ from towpath.cluster.backoff import Backoff
 from towpath.cluster.own import OwnRun
 from towpath.cluster.port import Body, Cluster
 from towpath.cluster.standing import Standing, cancel_reason, report, standing, wants_cancel
-from towpath.engine.effects import Ended
 from towpath.errors import (
     ClusterError,
     Conflict,
-    EntrypointError,
     NotFound,
     Refused,
     ResultTooLarge,
@@ -163,7 +161,7 @@ class RunReporter:
             reason = self._why_cancelled
         elif type_ is not StateType.COMPLETED:
             error = state.error()
-            reason = _reason(state, error, began=run.run_count > 0)
+            reason = travel.reason_of(state, error, began=run.run_count > 0)
         if error is not None:
             kind: Literal["User", "Infrastructure"] = "Infrastructure" if reason is Reason.TERMINATED else "User"
             fields["error"] = travel.pack_error(error, reason, kind)
@@ -213,14 +211,6 @@ class _CancelWanted(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__()
         self.reason = reason
-
-
-def _reason(state: State[Any], error: BaseException, *, began: bool) -> Reason:
-    if state.type is StateType.CRASHED:
-        return Reason.TERMINATED if isinstance(error, Ended) else Reason.EXITED
-    if not began:
-        return Reason.ENTRYPOINT_NOT_FOUND if isinstance(error, EntrypointError) else Reason.INVALID_PARAMETERS
-    return Reason.TIMED_OUT if state.name == "TimedOut" else Reason.FLOW_FAILED
 
 
 def _counts(counts: Mapping[str, int]) -> dict[str, int] | None:
