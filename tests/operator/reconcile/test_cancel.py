@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from tests.builders import job_name_of, make_flow, make_flowrun, make_job, make_pod, make_state
+from tests.operator.reconcile.attempts import crash, job_of, report
 from tests.operator.reconcile.deciding import at, decide, kinds, state_after, status_after
-from tests.operator.reconcile.test_attempt import crash, job_of, report
 
 from towpath_operator.reconcile.decision import ConfirmGone, Decision
 from towpath_operator.reconcile.observed import ObservedFlowRun

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import example, given, note
 from hypothesis import strategies as st
 from tests.operator.reconcile.deciding import searching
-from tests.operator.simulation import GRACE, PLURALS, Body, World, finished, parsed
+from tests.operator.simulated_api import PLURALS, Body, parsed
+from tests.operator.simulated_cluster import GRACE, finished
+from tests.operator.simulation import World
 
 PROGRAMS = ["succeed", "fail", "vanish", "silent", "oom", "mute", "hang", "stubborn", "linger", "no-image", "no-node"]
 PLAIN = ["exit0", "exit3"]

@@ -137,7 +137,7 @@ def test_a_mistake_in_deciding_comes_back_as_such(monkeypatch: pytest.MonkeyPatc
     def wrong(*_: Any) -> Decision:
         raise mistake
 
-    monkeypatch.setattr(flowrun.start, "decide", wrong)
+    monkeypatch.setattr("towpath_operator.reconcile.start.decide", wrong)
     decision = flowrun.decide(ObservedFlowRun(make_flowrun(), flow=make_flow()), now)
 
     assert decision == Decision((), guard.BUG_SECONDS, mistake)

@@ -189,6 +189,8 @@ def test_the_words_are_those_of_the_process(parameters: dict[str, Any]) -> None:
         (Point, {"x": "left"}),
         (dict[str, int], {"k": "v"}),
         (None, 1),
+        (int | list[int], "no"),
+        (int | bool | None, {}),
     ],
     ids=str,
 )
