@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from towpath.history.writer import Writer
     from towpath.states import State
 
-#: Notes that may wait for the writer; whoever writes more waits for it, so that memory stays bounded.
-WAITING_NOTES: Final = 10_000
+#: Notes that may wait for the writer; whoever writes more waits for it. So memory stays bounded, and so does what a
+#: SIGKILL may cost: while others wait, the writer has the interpreter to itself and is done in a few milliseconds.
+WAITING_NOTES: Final = 1000
 #: How long the end of a run, or of the process, waits for a disk.
 FLUSH_SECONDS: Final = 20.0
 _FORK_SECONDS: Final = 2.0
@@ -40,7 +41,7 @@ class Recorder:
 
     def forget(self) -> None:
         """Begin anew, as a forked process has to: the thread lives on in the parent only."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler that logs may find it held by the very thread that it runs in
         self._writer: Writer | None = None
         self._is_off = False
         self._put: Callable[[Note], None] = self._begin
@@ -175,8 +176,10 @@ class Recorder:
         from towpath.history.lines import keep_lines, warn
         from towpath.history.writer import Writer
 
-        writer = Writer(place, warn)
         keep_lines(self)
+        if self._writer is not None:
+            return
+        writer = Writer(place, warn)
         try:
             writer.thread.start()
         except RuntimeError:  # no thread can be had any more, as at the very end of the process
