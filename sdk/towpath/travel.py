@@ -12,7 +12,7 @@ import json
 import traceback
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from towpath import limits, stores
 from towpath.engine.effects import Ended
@@ -31,6 +31,9 @@ from towpath.errors import (
 from towpath.names import MAX_INLINE_RESULT_BYTES
 from towpath.states import Reason, State, StateType
 
+if TYPE_CHECKING:
+    from towpath.stores import StorageLike
+
 _AS_TEXT: Final = {"json": "JSON", "pickle": "pickle in base64"}
 _SCALARS: Final = (str, int, float, bool, type(None))
 #: What the parent raises for an end that the run's own process did not live to explain.
@@ -42,7 +45,9 @@ _BY_REASON: Final[dict[str, type[TowpathError]]] = {
 }
 
 
-def pack_result(value: object, *, storage: str | None, key: str, room: int = MAX_INLINE_RESULT_BYTES) -> dict[str, Any]:
+def pack_result(
+    value: object, *, storage: StorageLike | None, key: str, room: int = MAX_INLINE_RESULT_BYTES
+) -> dict[str, Any]:
     """Make `status.result` of what a flow returned, keeping it in the storage if it is too large for the status.
 
     Args:
