@@ -60,10 +60,9 @@ def _state(state: Body, since: str | None, attempt: int | None) -> SeenState:
     )
 
 
-def _flow_of(spec: Body) -> str:
+def _flow_of(spec: Body) -> str | None:
     flow = spec.get("flow") or {}
-    called: str = spec.get("flowRef") or flow.get("name") or flow.get("entrypoint", "").rpartition(":")[2]
-    return called
+    return spec.get("flowRef") or flow.get("name") or flow.get("entrypoint", "").rpartition(":")[2] or None
 
 
 def _time(text: str | None) -> datetime | None:

@@ -55,8 +55,8 @@ def _locally(asked: argparse.Namespace) -> int:
         ran = runs.list(Query(children=True))
     latest: dict[str, Run] = {}
     for run in ran:
-        latest.setdefault(run.flow, run)
-    counts = Counter(run.flow for run in ran)
+        latest.setdefault(run.flow or "", run)
+    counts = Counter(run.flow or "" for run in ran)
     if asked.json:
         say_json([{"name": flow, "runs": counts[flow], "latest": run} for flow, run in latest.items()])
     elif not latest:

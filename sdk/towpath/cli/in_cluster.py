@@ -74,10 +74,8 @@ class ClusterRuns:
     def follow(self, run: Run | None, beat_seconds: float) -> Iterator[Run | None]:
         """Give runs as they change, by watch."""
         if run is None:
-            with self._watched([Selector()]) as changes:
-                while True:
-                    change = _next(changes, beat_seconds)
-                    yield None if change is None or change.body is None else run_of(change.body)
+            yield from self._follow_all(beat_seconds)
+            return
         family = Family(run)
         selectors = [Selector(name=run.name), Selector(labels={names.LABEL_ROOT_RUN: run.root or run.name})]
         with self._watched(selectors) as changes:
@@ -116,6 +114,19 @@ class ClusterRuns:
     def close(self) -> None:
         """Let the connections go."""
         self._cluster.close()
+
+    def _follow_all(self, beat_seconds: float) -> Iterator[Run | None]:
+        known: set[str] = set()
+        with self._watched([Selector()]) as changes:
+            while True:
+                change = _next(changes, beat_seconds)
+                if change is None:
+                    yield None
+                elif change.body is not None:
+                    run = run_of(change.body)
+                    if run.id in known or not run.has_ended:
+                        known.add(run.id)
+                        yield run
 
     def _changes(self, run: Run) -> Iterator[Run]:
         follower = Follower(self._cluster, Selector(name=run.name))

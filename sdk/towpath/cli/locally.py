@@ -13,10 +13,11 @@ from towpath.cli.port import LogQuery, Query
 from towpath.cli.seen import Counts, Failure, Line, Run, SeenState, TaskRun
 from towpath.errors import Conflict, NoSuchRun
 from towpath.history.port import History, RecordedLine, RecordedRun, RecordedState, RecordedTask
-from towpath.states import StateType
+from towpath.states import TERMINAL, StateType
 
 #: How often the history is looked at by who follows a run: it has no watch.
 _LOOK_SECONDS: Final = 0.2
+_LIVE: Final = frozenset(StateType) - TERMINAL
 _ENDED_BADLY: Final = frozenset({StateType.FAILED, StateType.CRASHED})
 
 
@@ -124,10 +125,11 @@ class LocalRuns:
     def _look(self, run: Run | None, since: datetime, told: dict[str, Run]) -> Sequence[Run]:
         if run is not None:
             return [_run(record) for record in self._history.tree(run.id)]
-        live = [one.id for one in told.values() if not one.has_ended]
-        begun = [_run(record) for record in reversed(self._history.runs(since=since, limit=None))]
-        seen = {one.id for one in begun}
-        return [_run(self._history.run(one)) for one in live if one not in seen] + begun
+        going_on = self._history.runs(states=_LIVE, limit=None)
+        begun = {record.id: record for record in self._history.runs(since=since, limit=None)}
+        found = begun | {record.id: record for record in going_on}
+        ended = [one.id for one in told.values() if not one.has_ended and one.id not in found]
+        return [_run(record) for record in (*map(self._history.run, ended), *reversed(found.values()))]
 
 
 def _run(record: RecordedRun) -> Run:
@@ -147,7 +149,6 @@ def _run(record: RecordedRun) -> Run:
         deployment=record.deployment,
         parameters=record.parameters,
         tags=tuple(sorted(record.tags)),
-        attempt=record.attempt,
         tasks=Counts(record.tasks_total, record.tasks_completed, record.tasks_failed) if record.tasks_total else None,
         error=Failure(state.message) if state.type in _ENDED_BADLY and state.message else None,
         process=f"process {process.pid} on {process.host}" if process else None,

@@ -108,7 +108,7 @@ def duration(seconds: float | None) -> str:
     """Say how long something took, with as much precision as people need."""
     if seconds is None:
         return ""
-    if seconds < _MINUTE:
+    if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _MINUTE)
     if minutes < _HOUR // _MINUTE:

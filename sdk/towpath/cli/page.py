@@ -41,7 +41,7 @@ def page(run: Run, tasks: Sequence[TaskRun], flags: str, now: datetime, style: S
 def _facts(run: Run, now: datetime) -> str:
     return fields(
         [
-            ("Flow", run.flow),
+            ("Flow", run.flow or ""),
             ("Id", run.id),
             ("Deployment", run.deployment or ""),
             ("Parent", run.parent or run.parent_id or ""),

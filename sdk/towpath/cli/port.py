@@ -77,7 +77,8 @@ class Runs(Protocol):
     def follow(self, run: Run | None, beat_seconds: float) -> Iterator[Run | None]:
         """Give a run and those below it, then each as it changes, until the run has ended.
 
-        Of None: all runs, without an end. None comes out whenever nothing has changed for about `beat_seconds`.
+        Of None: runs that go on, and those that begin, without an end. None comes out whenever nothing has changed for
+        about `beat_seconds`.
         """
         ...
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from towpath.cli import given
 from towpath.cli.exits import Exit
@@ -20,9 +20,15 @@ from towpath.cli.seen import SeenState
 if TYPE_CHECKING:
     import argparse
 
+    from towpath.engine.interrupts import Interrupt
     from towpath.flows import Flow
     from towpath.runs import FlowRun
     from towpath.states import State
+
+_WHY: Final[Mapping[int, str]] = {
+    signal.SIGTERM: "The process was told to stop (SIGTERM).",
+    signal.SIGINT: "The run was interrupted from the keyboard.",
+}
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -37,13 +43,13 @@ def run(asked: argparse.Namespace) -> int:
     parameters = given.parameters(asked.param, asked.params_json, schema_for(flow, asked.param), read_text)
     flow.validate_parameters(parameters)  # before there is a run: a typing mistake leaves no trace
     interrupt = Interrupt()
-    with tags(*asked.tag) as all_tags, _ended_in_order(interrupt):
+    with tags(*asked.tag) as all_tags, _ended_in_order(interrupt) as was_interrupted:
         facts = FlowRun(flow.name, name=asked.name or "", flow_version=flow.version, tags=frozenset(all_tags))
         state = run_flow(flow, parameters, run=facts, interrupt=interrupt, recorder=SYSTEM.recorder)
     _report(facts, state, as_json=asked.json)
     if state.is_completed():
         return Exit.OK
-    return Exit.INTERRUPTED if isinstance(state.data, KeyboardInterrupt) else Exit.NOT_COMPLETED
+    return Exit.INTERRUPTED if was_interrupted() else Exit.NOT_COMPLETED
 
 
 def load(entrypoint: str) -> Flow[Any, Any]:
@@ -62,18 +68,27 @@ def schema_for(flow: Flow[Any, Any], pairs: list[str]) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _ended_in_order(interrupt: Any) -> Iterator[None]:
-    """End the run in order on SIGTERM: `finally` blocks and hooks do their work, and the record says what happened."""
+def _ended_in_order(interrupt: Interrupt) -> Iterator[Callable[[], bool]]:
+    """End the run in order on SIGTERM and Ctrl-C: `finally` blocks and hooks do their work, and the record says why.
+
+    A second signal does what it always did. Gives what tells whether it was Ctrl-C.
+    """
+    before = {number: signal.getsignal(number) for number in _WHY}
+    received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        interrupt.end("The process was told to stop (SIGTERM).")
+        del frame
+        received.append(number)
+        signal.signal(number, before[number])
+        interrupt.end(_WHY[number])
 
-    before = signal.signal(signal.SIGTERM, end)
+    for number in _WHY:
+        signal.signal(number, end)
     try:
-        yield
+        yield lambda: signal.SIGINT in received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _report(run: FlowRun, state: State[Any], *, as_json: bool) -> None:

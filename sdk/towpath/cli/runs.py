@@ -148,7 +148,7 @@ def _listed(found: Any, now: datetime, style: Style) -> str:
     rows = [
         (
             run.name,
-            run.flow,
+            run.flow or "",
             style.state(run.state),
             duration(run.seconds(now)),
             age(run.created, now),

@@ -70,7 +70,8 @@ class Run:
 
     id: str
     name: str
-    flow: str
+    flow: str | None
+    """None as long as only its deployment is known."""
     state: SeenState
     created: datetime | None = None
     started: datetime | None = None

@@ -12,7 +12,10 @@ NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 
 def run(name: str, state: str | None = None, *, parent: str | None = None, **status: Any) -> dict[str, Any]:
     """Build the body of a run; its UID is its name."""
-    body: dict[str, Any] = {"metadata": {"name": name, "uid": name, "creationTimestamp": "2026-01-01T12:00:00Z"}, "spec": {}}
+    body: dict[str, Any] = {
+        "metadata": {"name": name, "uid": name, "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {},
+    }
     if parent:
         body["spec"]["parent"] = {"name": parent, "uid": parent}
     if state:
@@ -26,7 +29,13 @@ def test_children_hang_below_their_parents_with_state_and_time() -> None:
         [
             run("b", "FAILED", parent="top", startTime="2026-01-01T12:00:00Z", completionTime="2026-01-01T12:01:40Z"),
             run("top", "RUNNING", startTime="2026-01-01T12:00:10Z", attempt=1, job="top-1"),
-            run("a", "COMPLETED", parent="top", startTime="2026-01-01T12:00:00Z", completionTime="2026-01-01T12:00:01.5Z"),
+            run(
+                "a",
+                "COMPLETED",
+                parent="top",
+                startTime="2026-01-01T12:00:00Z",
+                completionTime="2026-01-01T12:00:01.5Z",
+            ),
             run("deep", parent="a"),
         ],
         NOW,
