@@ -87,16 +87,16 @@ def digest(*parts: str, length: int = 8) -> str:
 
 
 def job_name(run_name: str, run_uid: str, attempt: int) -> str:
-    """Name the Job of a run's attempt; the same for the same arguments, so that creating it twice is refused by the API.
+    """Name the Job of a run's attempt; the same for the same arguments, so that the API refuses to create it twice.
 
-    The chart's admission policy recomputes the part before the attempt from the FlowRun and compares it with the name of
-    the pod that writes: change both together.
+    The chart's admission policy recomputes the part before the attempt from the FlowRun and compares it with the name
+    of the pod that writes: change both together.
     """
     return f"{run_name[:_JOB_RUN_PREFIX].rstrip('-')}-{run_uid[:8]}-{attempt}"
 
 
 def call_key(flow_name: str, parameters: Mapping[str, Any], occurrence: int) -> str:
-    """Identify a parent's call of a child: the flow, what it was given, and how often that same call came before (from 0).
+    """Identify a parent's call of a child: the flow, what it was given, and how often the same came before (from 0).
 
     The order of *different* calls does not matter, so children started side by side keep their identity when the parent
     is retried.

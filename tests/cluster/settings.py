@@ -25,7 +25,7 @@ class ClusterError(Exception):
     """Something a person can act on; the command line prints it without a traceback."""
 
 
-class ClusterUnavailable(ClusterError):  # noqa: N818 - a state of the machine, not a mistake
+class ClusterUnavailable(ClusterError):
     """No cluster can be had on this machine: cluster tests skip, or fail where CI says so."""
 
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import yaml
-
 from tests.e2e.runs import Runs, result, state
 from tests.installation import ROOT, Installation
 
