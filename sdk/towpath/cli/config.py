@@ -72,7 +72,7 @@ def look(environment: Mapping[str, str] = os.environ) -> Iterator[Found]:
     for name in sorted(environment):
         if not name.startswith(_PREFIX) or name in known or name in OF_PODS or name.startswith(_OF_OTHERS):
             continue
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         hint = f"is {near[0]} meant?" if near else "`towpath config` lists what does."
         yield Found(name, environment[name], "environment", "", f"{name} sets nothing: {hint}")
 
@@ -95,8 +95,12 @@ def _plain(name: str, default: str = "") -> Callable[[], str]:
     return lambda: os.environ.get(name, "").strip() or default
 
 
-def _log_prints() -> str:
-    return str(settings.log_prints()).lower()
+def _whether(tell: Callable[[], bool]) -> Callable[[], str]:
+    return lambda: str(tell()).lower()
+
+
+def _result_storage() -> str:
+    return settings.result_storage() or f"{_home()}/results"
 
 
 #: What a run's pod is told by the operator.
@@ -112,9 +116,26 @@ SETTINGS: Final = (
     Setting("KUBECONFIG", "files that name clusters, as kubectl reads them", _plain("KUBECONFIG", "~/.kube/config")),
     Setting("TOWPATH_LOG_LEVEL", "least severe lines that are logged", settings.log_level),
     Setting("TOWPATH_LOG_FORMAT", "text for people, json for machines", settings.log_format),
-    Setting("TOWPATH_LOG_PRINTS", "whether print goes to the log", _log_prints),
+    Setting("TOWPATH_LOG_PRINTS", "whether print goes to the log", _whether(settings.log_prints)),
     Setting("TOWPATH_MAX_DEPTH", "how deep flows may call flows", lambda: str(settings.max_depth())),
     Setting("TOWPATH_MAX_WORKERS", "tasks that run at once; 0: no limit", lambda: str(settings.max_workers() or 0)),
+    Setting(names.ENV_RESULT_STORAGE, "where results are kept: a folder or an fsspec URL", _result_storage),
+    Setting("TOWPATH_RESULTS_DEFAULT_SERIALIZER", "how results are written", settings.result_serializer),
+    Setting(
+        "TOWPATH_RESULTS_PERSIST_BY_DEFAULT",
+        "whether results are kept where it is not said",
+        _whether(settings.persist_by_default),
+    ),
+    Setting(
+        "TOWPATH_TASKS_REFRESH_CACHE",
+        "whether tasks run although there is a kept result",
+        _whether(settings.refresh_cache),
+    ),
+    Setting(
+        "TOWPATH_TASKS_DISABLE_CACHING",
+        "whether kept results never stand for new ones",
+        _whether(settings.disable_caching),
+    ),
     Setting("NO_COLOR", "no colours, whatever its value", _plain("NO_COLOR")),
     Setting(ENV_DEBUG, "tracebacks of the command line's own errors", _plain(ENV_DEBUG)),
 )

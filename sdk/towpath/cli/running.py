@@ -71,9 +71,10 @@ def schema_for(flow: Flow[Any, Any], pairs: list[str]) -> dict[str, Any] | None:
 def _ended_in_order(interrupt: Interrupt) -> Iterator[Callable[[], bool]]:
     """End the run in order on SIGTERM and Ctrl-C: `finally` blocks and hooks do their work, and the record says why.
 
-    A second signal does what it always did. Gives what tells whether it was Ctrl-C.
+    A second signal does what it always did, and one that is ignored stays so (`nohup`, `&`). Gives what tells whether
+    it was Ctrl-C.
     """
-    before = {number: signal.getsignal(number) for number in _WHY}
+    before = {number: handler for number in _WHY if (handler := signal.getsignal(number)) != signal.SIG_IGN}
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -82,7 +83,7 @@ def _ended_in_order(interrupt: Interrupt) -> Iterator[Callable[[], bool]]:
         signal.signal(number, before[number])
         interrupt.end(_WHY[number])
 
-    for number in _WHY:
+    for number in before:
         signal.signal(number, end)
     try:
         yield lambda: signal.SIGINT in received
