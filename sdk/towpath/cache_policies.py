@@ -174,9 +174,10 @@ class RunId(CachePolicy):
     def compute_key(
         self, task_ctx: RunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        """Make a key of the run."""
-        run = task_ctx.flow_run or task_ctx.task_run
-        return None if run is None else key_of("run", run.id)
+        """Give what identifies the run."""
+        if task_ctx.flow_run is not None:
+            return f"run {task_ctx.flow_run.identity}"
+        return None if task_ctx.task_run is None else f"run {task_ctx.task_run.id}"
 
 
 @dataclass

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamS
 from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from towpath.cache_policies import CachePolicy
     from towpath.engine.effects import Plan
     from towpath.futures import Future, FutureList
+    from towpath.results import ResultStore
     from towpath.retries import DelaySpec
+    from towpath.serializers import SerializerLike
     from towpath.states import State
+    from towpath.stores import StorageLike
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 RESERVED: Final = ("return_state", "wait_for")
 HOOKS: Final = ("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed")
+OF_TRANSACTIONS: Final = ("on_commit", "on_rollback")
 _COROUTINE, _GENERATOR, _ASYNC_GENERATOR = 0x80, 0x20, 0x200  # flags of code objects
 _UNFIT_IN_NAMES: Final = frozenset("/%&<>")
 
@@ -57,8 +62,17 @@ class Definition(Generic[P, R]):
         self.retry_condition_fn: Callable[[Any, Any, Any], Any] | None = given["retry_condition_fn"]
         self.timeout_seconds: float | None = given["timeout_seconds"]
         self.log_prints: bool | None = given["log_prints"]
+        self.persist_result: bool | None = given["persist_result"]
+        self.result_storage: StorageLike | None = given["result_storage"]
+        self.result_serializer: SerializerLike | None = given["result_serializer"]
+        self.cache_result_in_memory: bool = given["cache_result_in_memory"]
+        self.kept_in: tuple[ResultStore, CachePolicy | None, ResultStore] | None = None  # made by the engine, once
+        self.persists = self.persist_result
+        """Whether results are kept; None: as in the flow round it, or as set."""
+        if self.persists is None and (self.result_storage is not None or self.result_serializer is not None):
+            self.persists = True
         self._hooks: dict[str, tuple[Callable[..., Any], ...]] = {
-            hook: self._hooks_in(hook, given[hook]) for hook in HOOKS if hook in self._DEFAULTS
+            hook: self._hooks_in(hook, given[hook]) for hook in (*HOOKS, *OF_TRANSACTIONS) if hook in self._DEFAULTS
         }
         self._check()
         for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
@@ -214,6 +228,10 @@ class Definition(Generic[P, R]):
             raise ConfigurationError(f"timeout_seconds must be more than 0; got {self.timeout_seconds!r}.")
         if self.retry_condition_fn is not None and not callable(self.retry_condition_fn):
             raise ConfigurationError(f"retry_condition_fn must be a function; got {self.retry_condition_fn!r}.")
+        if self.result_serializer is not None:
+            from towpath.serializers import serializer_of
+
+            serializer_of(self.result_serializer)
         if self.retry_delay_seconds:
             from towpath.retries import delays_of
 

@@ -51,6 +51,7 @@ class Flow(Definition[P, R]):
         "persist_result": None,
         "result_storage": None,
         "result_serializer": None,
+        "cache_result_in_memory": True,
         "image": None,
         "resources": None,
         "template": None,
@@ -64,9 +65,6 @@ class Flow(Definition[P, R]):
         self.flow_run_name: str | Callable[..., str] | None = options.get("flow_run_name")
         self.task_runner: TaskRunner | type[TaskRunner] | None = options.get("task_runner")
         self.should_validate_parameters: bool = options.get("validate_parameters", True)
-        self.persist_result: bool | None = options.get("persist_result")
-        self.result_storage: str | None = options.get("result_storage")
-        self.result_serializer: str | None = options.get("result_serializer")
         self.image: str | None = options.get("image")
         self.resources: Mapping[str, Any] | None = options.get("resources")
         self.template: Mapping[str, Any] | None = options.get("template")

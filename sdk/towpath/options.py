@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from towpath.cache_policies import CachePolicy
     from towpath.retries import DelaySpec
     from towpath.runners import TaskRunner
+    from towpath.serializers import SerializerLike
+    from towpath.stores import StorageLike
 
 Hooks: TypeAlias = Sequence[Callable[[Any, Any, Any], Any]]
 """Functions of (flow or task, run, state), sync or async; what they raise is logged and changes nothing."""
+TransactionHooks: TypeAlias = Sequence[Callable[[Any], Any]]
+"""Functions of a transaction, sync or async; what they raise is logged."""
 
 
 class CommonOptions(TypedDict, total=False):
@@ -40,6 +47,14 @@ class CommonOptions(TypedDict, total=False):
     """Called when the run has completed."""
     on_failure: Hooks | None
     """Called when the run has failed for good."""
+    persist_result: bool | None
+    """Whether the result is kept in storage; by default as in the flow round it, unless another option asks for it."""
+    result_storage: StorageLike | None
+    """Where results are kept: a folder, an fsspec URL or a `towpath.stores.Storage`."""
+    result_serializer: SerializerLike | None
+    """How results are written: `pickle`, `json`, `compressed/pickle`, `compressed/json` or an object (dumps, loads)."""
+    cache_result_in_memory: bool
+    """Whether a result that is kept in storage stays in memory too; true by default."""
 
 
 class TaskOptions(CommonOptions, total=False):
@@ -49,6 +64,20 @@ class TaskOptions(CommonOptions, total=False):
     """Template over the parameters, or a function that gives the name."""
     tags: Iterable[str] | None
     """Tags of each run, beside those in force where it is called."""
+    cache_policy: CachePolicy | None
+    """What the result depends on (`towpath.cache_policies`); DEFAULT, if results are kept. None: nobody knows."""
+    cache_key_fn: Callable[[Any, dict[str, Any]], str | None] | None
+    """Gives the key of (context, parameters), instead of a policy; None: not cached this time."""
+    cache_expiration: timedelta | None
+    """How long a kept result may stand for a new one; for ever by default."""
+    refresh_cache: bool | None
+    """Whether it runs although there is a kept result, and replaces that; false by default."""
+    result_storage_key: str | None
+    """Where in the storage the result goes, instead of a policy: a template over `parameters`, `flow_run` …"""
+    on_commit: TransactionHooks | None
+    """Called with the transaction when the task's result counts."""
+    on_rollback: TransactionHooks | None
+    """Called with the transaction when what the task did is to be undone, because work that it is a part of failed."""
 
 
 class FlowOptions(CommonOptions, total=False):
@@ -64,12 +93,6 @@ class FlowOptions(CommonOptions, total=False):
     """Called with (flow, run, state) when the run has been cancelled, within its grace period."""
     on_crashed: Hooks | None
     """Called when the run was ended by something other than its own code."""
-    persist_result: bool | None
-    """Whether the result is kept although nobody waits for it; by default if `result_storage` is set."""
-    result_storage: str | None
-    """Where a result that is too large for the run's status goes: a path or an fsspec URL."""
-    result_serializer: str | None
-    """How a kept result is written: `pickle` or `json`."""
     image: str | None
     """Container image of the run's Job; the parent's by default."""
     resources: Mapping[str, Any] | None

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from towpath import settings
 from towpath.context import current
@@ -57,6 +57,10 @@ class ResultRecord(Generic[R]):
         Raises:
             UnreadableRecord: it cannot be read here.
         """
+        return self.read()
+
+    def read(self) -> R:
+        """Give the value, as `result` does."""
         if self._data is not None:
             try:
                 self._value = loaded(self._serializer, self._data)
@@ -69,6 +73,13 @@ class ResultRecord(Generic[R]):
             self._data = None
         value: R = self._value
         return value
+
+
+class Packed(NamedTuple):
+    """A value as it will be kept."""
+
+    metadata: RecordMetadata
+    data: bytes
 
 
 class ResultStore:
@@ -202,26 +213,42 @@ class ResultStore:
             SerializationError: the value cannot be written by the serializer.
             StorageError: the storage cannot be written; what was there before is still there.
         """
-        key = new_id() if key is None else key
-        data = dumped(self.serializer, obj)
-        now = time.time()
-        metadata = describe(
+        packed = self.pack(obj, new_id() if key is None else key, expiration, source=source)
+        self.put(packed)
+        return packed.metadata.key
+
+    def pack(self, obj: Any, key: str, expiration: datetime | timedelta | None = None, *, source: str = "") -> Packed:
+        """Write a value down in memory, for `put`; the arguments are those of `write`.
+
+        Raises:
+            SerializationError: the value cannot be written by the serializer.
+        """
+        data, now = dumped(self.serializer, obj), time.time()
+        expires = _moment(expiration, now)
+        return Packed(
+            describe(data, serializer=name_of(self.serializer), created=now, expires=expires, key=key, source=source),
             data,
-            serializer=name_of(self.serializer),
-            created=now,
-            expires=_moment(expiration, now),
-            key=key,
-            source=source,
         )
-        name = storage_key(key)
+
+    def unpacked(self, packed: Packed) -> ResultRecord[Any]:
+        """Give what has been written down as it would be read."""
+        return ResultRecord(packed.metadata, memoryview(packed.data), self._reader(packed.metadata.serializer))
+
+    def put(self, packed: Packed) -> None:
+        """Keep what has been written down.
+
+        Raises:
+            StorageError: the storage cannot be written; what was there before is still there.
+        """
+        metadata, data = packed
+        name = storage_key(metadata.key)
         if self.metadata_storage is None or self.metadata_storage == self.result_storage:
             self.result_storage.write(name, encode(metadata, data))
-        else:
-            value = f"values/{new_id()}"
-            self.result_storage.write(value, encode(metadata, data))
-            pointer = replace(metadata, at=self.result_storage.reference(value), size=0, crc32=0)
-            self.metadata_storage.write(name, encode(pointer, b""))
-        return key
+            return
+        value = f"values/{new_id()}"
+        self.result_storage.write(value, encode(metadata, data))
+        pointer = replace(metadata, at=self.result_storage.reference(value), size=0, crc32=0)
+        self.metadata_storage.write(name, encode(pointer, b""))
 
     async def awrite(self, obj: Any, key: str | None = None, expiration: datetime | timedelta | None = None) -> str:
         """Keep a value, without blocking the event loop."""

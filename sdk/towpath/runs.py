@@ -98,6 +98,8 @@ class FlowRun(_Times):
     parent_name: str | None = None
     root_id: str = ""
     """Id of the run at the top of the tree; its own by default."""
+    identity: str = ""
+    """What stays the same when the run that calls this one in its process is tried again; its own id by default."""
     deployment: str | None = None
     scheduled_time: datetime | None = None
     run_count: int = 0
@@ -109,6 +111,7 @@ class FlowRun(_Times):
 
     def __post_init__(self) -> None:
         self.root_id = self.root_id or self.id
+        self.identity = self.identity or self.id
 
 
 class TaskRun(_Times):

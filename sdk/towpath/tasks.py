@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from towpath.definitions import HOOKS, Definition
+from towpath.definitions import HOOKS, OF_TRANSACTIONS, Definition, F
 from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import inspect
+    from datetime import timedelta
 
+    from towpath.cache_policies import CacheKeyFn, CachePolicy
     from towpath.options import TaskOptions
 
 P = ParamSpec("P")
@@ -44,7 +46,16 @@ class Task(Definition[P, R]):
         "log_prints": None,
         "task_run_name": None,
         "tags": None,
-        **dict.fromkeys(HOOKS[:3]),
+        "persist_result": None,
+        "result_storage": None,
+        "result_serializer": None,
+        "result_storage_key": None,
+        "cache_result_in_memory": True,
+        "cache_policy": None,
+        "cache_key_fn": None,
+        "cache_expiration": None,
+        "refresh_cache": None,
+        **dict.fromkeys((*HOOKS[:3], *OF_TRANSACTIONS)),
     }
 
     def __init__(self, fn: Callable[P, R], **options: Unpack[TaskOptions]) -> None:
@@ -54,6 +65,51 @@ class Task(Definition[P, R]):
             raise ConfigurationError(f"tags is a list of texts, not one text: write [{given!r}].")
         self.tags: frozenset[str] = frozenset(given)
         self.task_run_name: str | Callable[..., str] | None = options.get("task_run_name")
+        self.cache_policy: CachePolicy | None = options.get("cache_policy")
+        self.has_cache_policy: bool = "cache_policy" in options
+        """Whether the policy was chosen, be it None."""
+        self.cache_key_fn: CacheKeyFn | None = options.get("cache_key_fn")
+        self.cache_expiration: timedelta | None = options.get("cache_expiration")
+        self.refresh_cache: bool | None = options.get("refresh_cache")
+        self.result_storage_key: str | None = options.get("result_storage_key")
+        self._check_caching()
+        self.is_kept: bool = (
+            bool(self.persists) or not self.cache_result_in_memory or any(map(self.hooks, OF_TRANSACTIONS))
+        )
+        """Whether its runs need more than to be run, wherever they are called."""
+
+    def on_commit(self, fn: F) -> F:
+        """Register a hook for the moment when the result of a run counts; use as a decorator."""
+        self.is_kept = True
+        return self._add_hook("on_commit", fn)
+
+    def on_rollback(self, fn: F) -> F:
+        """Register a hook that undoes what a run did, when work that it is a part of fails; use as a decorator."""
+        self.is_kept = True
+        return self._add_hook("on_rollback", fn)
+
+    def _check_caching(self) -> None:
+        if self.cache_policy is not None and not callable(getattr(self.cache_policy, "compute_key", None)):
+            raise ConfigurationError(
+                f"cache_policy is one of towpath.cache_policies, such as INPUTS; got {self.cache_policy!r}."
+            )
+        if self.cache_key_fn is not None and not callable(self.cache_key_fn):
+            raise ConfigurationError(f"cache_key_fn is a function of (context, parameters); got {self.cache_key_fn!r}.")
+        if self.cache_expiration is not None and not hasattr(self.cache_expiration, "total_seconds"):
+            raise ConfigurationError(f"cache_expiration is a timedelta; got {self.cache_expiration!r}.")
+        policy = self.cache_policy
+        asks = self.cache_key_fn, self.cache_expiration, self.result_storage_key
+        if (policy is None or type(policy).__name__ == "NoCache") and all(ask is None for ask in asks):
+            return
+        if self.persists is False:
+            from towpath.loggers import get_logger
+
+            get_logger("towpath.tasks").warning(
+                "Task %r uses no kept results, because persist_result is False: its caching options do nothing.",
+                self.name,
+            )
+        else:
+            self.persists = True
 
     @cached_property
     def signature(self) -> inspect.Signature:

@@ -21,8 +21,8 @@ well; if the block, or a task in it, fails for good, the `on_rollback` hooks of 
 
 What makes a transaction with a key committed is its record. All records are written before anything counts; if the
 record of a `with` block cannot be written, those that were are removed, everything is rolled back, and the error is
-raised. That the result of a task cannot be kept rolls nothing back: it is logged, and the task runs again the next time.
-What hooks raise is logged, and the others still run.
+raised. That the result of a task cannot be kept rolls nothing back: it is logged, and costs no more than another run of
+the task some day. What hooks raise is logged, and the others still run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from towpath.context import current, current_transaction, enter_transaction, leave_transaction
+from towpath.context import current_transaction, enter_transaction, leave_transaction
 from towpath.engine.steps import settled, settled_async
 from towpath.engine.transacting import BaseTransaction, CommitMode, IsolationLevel, TransactionState
 
@@ -148,7 +148,7 @@ def transaction(  # noqa: PLR0917 as authors know it
         isolation_level=isolation_level,
         overwrite=overwrite,
         write_on_commit=write_on_commit,
-        logger=logger or _logger(),
+        logger=logger,
     )
 
 
@@ -169,7 +169,7 @@ def atransaction(  # noqa: PLR0917 as authors know it
         isolation_level=isolation_level,
         overwrite=overwrite,
         write_on_commit=write_on_commit,
-        logger=logger or _logger(),
+        logger=logger,
     )
 
 
@@ -179,10 +179,3 @@ def _store(key: str | None, store: ResultStore | None) -> ResultStore | None:
     from towpath.results import get_result_store
 
     return get_result_store()
-
-
-def _logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    from towpath.loggers import get_logger, run_logger
-
-    context = current()
-    return get_logger("towpath.transactions") if context is None else run_logger(context)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from towpath import names
+from towpath import names, stores
 from towpath.cluster import children
 from towpath.cluster.calls import Calls, Identity
 from towpath.cluster.ended import completing
@@ -58,7 +58,7 @@ class ClusterLauncher:
             spec["template"] = template
         if call.tags:
             spec["tags"] = sorted(call.tags)
-        if storage := flow.result_storage or self.own.result_storage:
+        if storage := stores.url_of(flow.result_storage) or self.own.result_storage:
             spec["resultStorage"] = storage
         return self._future(self.create(call.parent, flow.name, spec), flow.name, call.parent)
 

@@ -37,6 +37,7 @@ from towpath.states import Reason, StateType
 if TYPE_CHECKING:
     from towpath.runs import FlowRun
     from towpath.states import State
+    from towpath.stores import StorageLike
 
 #: How long a pod waits for the API, and for the operator, before it gives up and leaves the run to the next attempt.
 START_SECONDS: Final = 300.0
@@ -72,7 +73,7 @@ class RunReporter:
         self._now, self._sleep, self._monotonic, self._chance = now, sleep, monotonic, chance
         self._seen: Body | None = None  # the run as last written; None: RUNNING is not reported yet
         self._why_cancelled = Reason.CANCELLED_BY_REQUEST
-        self.result_storage: str | None = own.result_storage
+        self.result_storage: StorageLike | None = own.result_storage
         """Where a result goes that is too large for the status."""
         self.keep_result = True
         """Whether what the flow returns is kept at all."""

@@ -132,6 +132,8 @@ class Attempt:
                     retries=self._own.retries,
                     timeout_seconds=self._timeout_seconds(flow),
                     interrupt=self._interrupt,
+                    result_storage=self._own.result_storage,
+                    keeps_result=False,
                 )
                 if not final.is_final():
                     message = f"The flow ended {final.name}, which is no end: {final.message or 'it says no more'}"

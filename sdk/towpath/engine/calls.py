@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, cast
 
 from towpath import resolve, settings
-from towpath.context import RunContext, current, current_tags
+from towpath.context import RunContext, current, current_tags, current_transaction
 from towpath.engine.clock import SYSTEM
 from towpath.engine.drive import drive, drive_async
 from towpath.engine.effects import Ending
-from towpath.engine.flow_execution import FlowExecution
+from towpath.engine.execution import persists_in
+from towpath.engine.flow_execution import flow_execution
 from towpath.engine.reports import authors_part
 from towpath.engine.task_execution import TaskExecution
 from towpath.errors import NestingTooDeep
@@ -81,8 +82,16 @@ def nested(flow: Flow[..., Any], outer: RunContext | None) -> FlowRun:
         parent_id=parent.id,
         parent_name=parent.name,
         root_id=parent.root_id,
+        identity=_identity(flow, outer, parent),
         deployment=parent.deployment,
     )
+
+
+def _identity(flow: Flow[..., Any], outer: RunContext | None, parent: FlowRun) -> str:
+    """Name a call by the run that makes it and its number there: the same when that run is tried again."""
+    if outer is None or outer.scope is None:
+        return ""
+    return f"{parent.identity}/{flow.name}-{outer.scope.number(f'flow {flow.name}')}"
 
 
 def _options(kwargs: dict[str, Any]) -> tuple[bool, Any]:
@@ -101,10 +110,15 @@ def _execution(
     definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
 ) -> Execution:
     if not definition.is_flow:
-        return TaskExecution(cast("Task[..., Any]", definition), args, kwargs, wait_for)
+        task = cast("Task[..., Any]", definition)
+        if task.is_kept or current_transaction() is not None or persists_in(task, current()):
+            from towpath.engine.kept_task import KeptTaskExecution
+
+            return KeptTaskExecution(task, args, kwargs, wait_for)
+        return TaskExecution(task, args, kwargs, wait_for)
     flow, outer = cast("Flow[..., Any]", definition), current()
     surroundings = SYSTEM if outer is None or outer.scope is None else outer.scope.surroundings
-    run = FlowExecution(flow, nested(flow, outer), flow.signature.bind, surroundings, None)
+    run = flow_execution(flow, nested(flow, outer), flow.signature.bind, surroundings, None)
     run.args, run.kwargs, run.wait_for = args, kwargs, wait_for
     return run
 

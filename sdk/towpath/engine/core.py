@@ -120,8 +120,8 @@ def unready(plan: Plan, event: Event) -> Ending:
 def end_of(plan: Plan, event: Event) -> Ending:
     """Tell how a run ends whose code returned, raised, or ran out of time."""
     match event:
-        case Returned(value):
-            return _end_of_value(plan, value)
+        case Returned(value, ending):
+            return ending or _end_of_value(plan, value)
         case Raised(error):
             name = "TimedOut" if isinstance(error, TimeoutError) else None
             message = f"{plan.noun} encountered an exception: {told(error)}"

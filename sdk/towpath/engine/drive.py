@@ -11,7 +11,7 @@ from towpath.engine import core
 from towpath.engine.clock import SYSTEM
 from towpath.engine.effects import Ask, Effect, Ending, Enter, Event, Hooks, Report, Settle, Sleep, Step
 from towpath.engine.execution import Execution
-from towpath.engine.flow_execution import FlowExecution
+from towpath.engine.flow_execution import flow_execution
 from towpath.engine.ports import Surroundings
 from towpath.engine.steps import settled, settled_async
 from towpath.retries import delays_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from towpath.flows import Flow
     from towpath.runs import FlowRun
     from towpath.states import State
+    from towpath.stores import StorageLike
 
 
 def run_flow(
@@ -36,6 +37,8 @@ def run_flow(
     timeout_seconds: float | None = None,
     interrupt: Interrupt | None = None,
     recorder: Recorder | None = None,
+    result_storage: StorageLike | None = None,
+    keeps_result: bool = True,
 ) -> State[Any]:
     """Run a flow to its end in this thread, be it sync or async, and give the final state.
 
@@ -53,9 +56,19 @@ def run_flow(
         timeout_seconds: instead of the flow's own.
         interrupt: ends the run from outside.
         recorder: keeps the record of this machine; None: somebody else does.
+        result_storage: where results are kept, instead of what the flow says.
+        keeps_result: whether the flow's own result is for this process to keep; a reporter may do so.
     """
     surroundings = Surroundings(clock or SYSTEM.clock, SYSTEM.dice, launcher, recorder)
-    execution = FlowExecution(flow, run, lambda *_: flow.signature.bind_names(parameters), surroundings, reporter)
+    execution = flow_execution(
+        flow,
+        run,
+        lambda *_: flow.signature.bind_names(parameters),
+        surroundings,
+        reporter,
+        result_storage=result_storage,
+        keeps_result=keeps_result,
+    )
     if retries is not None:
         delays = delays_of(flow.retry_delay_seconds, retries)
         execution.plan = replace(execution.plan, retries=retries, delays=delays)

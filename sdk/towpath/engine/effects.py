@@ -112,6 +112,8 @@ class Returned:
     """User code returned; futures in the value are replaced by the states they ended in."""
 
     value: Any
+    ending: Ending | None = None
+    """How the run ends, if that is not for the core to tell from the value: the result is one that was kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,14 @@ def prints_logged(wish: bool | None, outer: RunContext | None) -> bool:
     return wanted
 
 
+def persists_in(definition: Definition[..., Any], outer: RunContext | None) -> bool:
+    """Tell whether results are kept: as the definition says, else as in the run round it, else as set."""
+    said: bool | None = definition.persists
+    if said is not None:
+        return said
+    return outer.persists if outer is not None else settings.persist_by_default()
+
+
 def rendered(template: str | Callable[..., str], parameters: Mapping[str, Any]) -> str:
     """Make a run's name from a template over the parameters, or by a function that may take them."""
     if isinstance(template, str):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from towpath import resolve
 from towpath.context import RunContext, current
 from towpath.engine.effects import READY, Event, NotReady, Raised, Settle
-from towpath.engine.execution import Execution, plan_of, prints_logged, rendered
+from towpath.engine.execution import Execution, persists_in, plan_of, prints_logged, rendered
 from towpath.engine.scope import Scope
 from towpath.errors import ParameterError
 from towpath.runs import FlowRun
@@ -18,6 +18,7 @@ from towpath.states import State
 if TYPE_CHECKING:
     from towpath.engine.ports import Reporter, Surroundings
     from towpath.flows import Flow
+    from towpath.stores import StorageLike
 
 
 class FlowExecution(Execution):
@@ -29,19 +30,21 @@ class FlowExecution(Execution):
         bind: makes parameters by name of arguments, once what they come from has ended.
         surroundings: clock, dice, and how children run.
         reporter: told of each state.
+        result_storage: where results are kept, instead of what the flow says.
     """
 
     __slots__ = ("bind", "reporter")
     definition: Flow[..., Any]
     run: FlowRun
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 each is given, by the one that makes it
         self,
         flow: Flow[..., Any],
         run: FlowRun,
         bind: Callable[[tuple[Any, ...], dict[str, Any]], Mapping[str, Any]],
         surroundings: Surroundings,
         reporter: Reporter | None,
+        result_storage: StorageLike | None = None,
     ) -> None:
         self.definition = flow
         self.plan = plan_of(flow, is_flow=True)
@@ -54,9 +57,19 @@ class FlowExecution(Execution):
         self.timeout_seconds = flow.timeout_seconds
         self.unfit = False
         run.name = run.name or ("" if flow.flow_run_name else slug())
+        outer = current()
         self.context = RunContext(
-            flow=flow, flow_run=run, scope=None, log_prints=prints_logged(flow.log_prints, current())
+            flow=flow,
+            flow_run=run,
+            scope=None,
+            log_prints=prints_logged(flow.log_prints, outer),
+            persists=persists_in(flow, outer),
+            results=None if outer is None else outer.results,
         )
+        if not (flow.result_storage is None and flow.result_serializer is None and result_storage is None):
+            from towpath.engine.keeping import store_of
+
+            self.context.results = store_of(flow, self.context, result_storage=result_storage)
 
     def prepare(self) -> Event:
         """Resolve futures among the arguments, bind and validate them."""
@@ -114,3 +127,32 @@ class FlowExecution(Execution):
 
     def _may_hold_runs(self, value: Any) -> bool:
         return type(value) not in resolve.ATOMS
+
+
+def flow_execution(
+    flow: Flow[..., Any],
+    run: FlowRun,
+    bind: Callable[[tuple[Any, ...], dict[str, Any]], Mapping[str, Any]],
+    surroundings: Surroundings,
+    reporter: Reporter | None,
+    *,
+    result_storage: StorageLike | None = None,
+    keeps_result: bool = True,
+) -> FlowExecution:
+    """Make a flow run, such that its result is kept if that is wanted.
+
+    Args:
+        flow: and the others: see `FlowExecution`.
+        run: its facts.
+        bind: makes parameters.
+        surroundings: what it finds round it.
+        reporter: told of each state.
+        result_storage: instead of what the flow says.
+        keeps_result: whether it is for this process to keep it; the reporter may do so, too.
+    """
+    kind: type[FlowExecution] = FlowExecution
+    if keeps_result and (not flow.cache_result_in_memory or persists_in(flow, current())):
+        from towpath.engine.kept_flow import KeptFlowExecution
+
+        kind = KeptFlowExecution
+    return kind(flow, run, bind, surroundings, reporter, result_storage)

@@ -14,21 +14,22 @@ from contextvars import Token
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
-from towpath.context import current_transaction
+from towpath.context import current, current_transaction
 from towpath.engine.steps import Steps
+from towpath.errors import StorageError, UnreadableRecord
 from towpath.slugs import new_id
 
 if TYPE_CHECKING:
     import logging
     from datetime import timedelta
 
-    from towpath.results import ResultRecord, ResultStore
+    from towpath.results import Packed, ResultRecord, ResultStore
 
 T = TypeVar("T")
 Hook: TypeAlias = Callable[[Any], Any]
 _MISSING: Final = object()
-#: How often a thread that waits for a lock looks whether anybody still wants it.
-_LOOK_UP_SECONDS: Final = 1.0
+#: How often one that waits for a lock looks whether it is still needed.
+_LOOK_UP_SECONDS: Final = 0.05
 
 
 class IsolationLevel(StrEnum):
@@ -100,6 +101,11 @@ class BaseTransaction:
         self._logger = logger
         self._values: dict[str, Any] = {}
         self._staged: Any = None
+        self._packed: Packed | None = None
+        self._root: BaseTransaction = self if outer is None else outer._root
+        self._beside: dict[str, BaseTransaction] = {}  # of a root: by key, what waits to be committed with it
+        self.is_borrowed = False
+        """Whether its result is that of another, which is yet to be committed with it."""
         self._holder = ""
         self._found: ResultRecord[Any] | None = None
         self._guard = threading.Lock()
@@ -158,7 +164,7 @@ class BaseTransaction:
     def begin_steps(self) -> Steps[None]:
         """Begin: take the lock if it is asked for, and look whether it was committed before."""
         self.state = TransactionState.ACTIVE
-        if self.key is None or self.store is None:
+        if self.key is None or self.store is None or self._finds_beside():
             return
         if self.isolation_level is IsolationLevel.SERIALIZABLE:
             try:
@@ -166,6 +172,8 @@ class BaseTransaction:
             except BaseException:
                 self._close()  # a thread that still waits for the lock has to give it back
                 raise
+            if self.is_committed():
+                return
         try:
             if not self.overwrite:
                 self._found = yield from self._do(self._look)
@@ -196,12 +204,15 @@ class BaseTransaction:
             yield from self.rollback_steps()
 
     def fail_steps(self) -> Steps[None]:
-        """End its work badly: roll back, and the blocks round it too; a task round it decides for itself."""
+        """End its work badly: roll back, and tell what it is a part of."""
         yield from self.rollback_steps()
-        at = self.parent
-        while at is not None and at._is_block:
-            yield from at.rollback_steps()
-            at = at.parent
+        if self.parent is not None:
+            yield from self.parent.part_failed_steps()
+
+    def part_failed_steps(self) -> Steps[None]:
+        """Take up that a part has failed: a block fails with it, a task decides for itself."""
+        if self._is_block:
+            yield from self.fail_steps()
 
     def commit_steps(self) -> Steps[bool]:
         """Commit, with all that is part of it; tell whether there was anything to commit."""
@@ -234,12 +245,28 @@ class BaseTransaction:
             except Exception as error:
                 self._log(f"The lock of the transaction {self.key!r} could not be given back.", error)
 
+    def _finds_beside(self) -> bool:
+        """Take the result that waits to be committed with this one, if there is one under the same key.
+
+        Nobody else would see it yet; but those who share its end may, and must not wait for its lock.
+        """
+        beside = None if self.overwrite or self.key is None else self._root._beside.get(self.key)
+        if beside is None or not beside.is_staged() or beside._packed is None or self.store is None:
+            return False
+        if beside.store is None or beside.store.place != self.store.place:
+            return False
+        self._found = self.store.unpacked(beside._packed)
+        self.is_borrowed = True
+        self.state = TransactionState.COMMITTED
+        return True
+
     def _lock(self) -> None:
         assert self.store is not None
         assert self.key is not None
         holder = new_id()
-        while not self.store.acquire_lock(self.key, holder, _LOOK_UP_SECONDS if self._in_loop else None):
-            if self._is_closed:
+        is_alone = self.parent is None and not self._in_loop
+        while not self.store.acquire_lock(self.key, holder, None if is_alone else _LOOK_UP_SECONDS):
+            if self._is_closed or self._finds_beside():
                 return
         with self._guard:
             self._holder = holder
@@ -250,7 +277,17 @@ class BaseTransaction:
     def _look(self) -> ResultRecord[Any] | None:
         assert self.store is not None
         assert self.key is not None
-        return self.store.find(self.key)
+        try:
+            found = self.store.find(self.key)
+            if found is not None and not self._is_block:
+                found.read()
+        except (StorageError, UnreadableRecord) as error:
+            if self._is_block:
+                raise
+            self.write_on_commit = self.write_on_commit and not getattr(error, "newer", False)
+            self._warn(f"The result kept under {self.key!r} cannot be used, so the task runs: {error}")
+            return None
+        return found
 
     def _close(self) -> bool:
         """See to it that nothing further becomes part of it; tell whether it is ours to end."""
@@ -260,9 +297,12 @@ class BaseTransaction:
 
     def _join(self, parent: BaseTransaction) -> Steps[None]:
         """Become part of a transaction; one that has ended already shares its end."""
+        self._pack()
         with parent._guard:
             if not parent._is_closed:
                 parent.children.append(self)
+                if self.key is not None:
+                    self._root._beside[self.key] = self
                 return
         if parent.is_rolled_back():
             yield from self.rollback_steps()
@@ -274,20 +314,35 @@ class BaseTransaction:
         for child in self.children:
             if child._close():
                 yield from child._write_steps(written)
-        if self.key is None or self.store is None or not self.write_on_commit:
+        self._pack()
+        store, packed = self.store, self._packed
+        if packed is None or store is None:
             return
         try:
-            yield from self._do(self._write)
+            yield from self._do(lambda: store.put(packed))
             written.append(self)
         except Exception as error:
-            if self._is_block:
-                raise
-            self.trouble = error
-            self._log(f"The result could not be kept, so it cannot be used again: {error}")
+            self._note_trouble(error)
 
-    def _write(self) -> None:
-        assert self.store is not None
-        self.store.write(self._staged, self.key, self._expiration, source=self._source)
+    def _pack(self) -> None:
+        """Write the value down, in memory: what its owner does to it until it is committed, is not kept."""
+        if (
+            self._packed is None
+            and self.trouble is None
+            and self.store
+            and self.key is not None
+            and self.write_on_commit
+        ):
+            try:
+                self._packed = self.store.pack(self._staged, self.key, self._expiration, source=self._source)
+            except Exception as error:
+                self._note_trouble(error)
+
+    def _note_trouble(self, error: Exception) -> None:
+        if self._is_block:
+            raise error
+        self.trouble = error
+        self._log(f"The result could not be kept, so it cannot be used again. {error}")
 
     def _remove_steps(self) -> Steps[None]:
         store, key = self.store, self.key
@@ -304,7 +359,7 @@ class BaseTransaction:
             if child.state not in _ENDED:
                 yield from child._count_steps()
         self.state = TransactionState.COMMITTED
-        self._staged = None
+        self._staged = self._packed = None
         self.unlock()
         for hook in self.on_commit_hooks:
             yield from self._hook_steps(hook, "on_commit")
@@ -312,7 +367,7 @@ class BaseTransaction:
     def _undo_steps(self) -> Steps[None]:
         """Undo it: its own hooks, the latest first, then its parts, the latest first."""
         self.state = TransactionState.ROLLED_BACK
-        self._staged = None
+        self._staged = self._packed = None
         try:
             for hook in reversed(self.on_rollback_hooks):
                 yield from self._hook_steps(hook, "on_rollback")
@@ -343,9 +398,16 @@ class BaseTransaction:
         return work()
 
     def _log(self, message: str, error: Exception | None = None) -> None:
-        logger = self._logger
-        if logger is None:
-            from towpath.loggers import get_logger
+        self._logger_of_run().error("%s", message, exc_info=error)
 
-            logger = get_logger("towpath.transactions")
-        logger.error("%s", message, exc_info=error)
+    def _warn(self, message: str) -> None:
+        self._logger_of_run().warning("%s", message)
+
+    def _logger_of_run(self) -> logging.Logger | logging.LoggerAdapter[Any]:
+        if self._logger is None:
+            from towpath.loggers import configure, get_logger, run_logger
+
+            configure()
+            context = current()
+            self._logger = get_logger("towpath.transactions") if context is None else run_logger(context)
+        return self._logger

@@ -15,7 +15,7 @@ from towpath.stores.local import LocalFileSystem
 from towpath.stores.port import Storage, StorageLike
 from towpath.stores.remote import RemoteFileSystem
 
-__all__ = ["LocalFileSystem", "RemoteFileSystem", "Storage", "StorageLike", "read", "storage_of", "write"]
+__all__ = ["LocalFileSystem", "RemoteFileSystem", "Storage", "StorageLike", "read", "storage_of", "url_of", "write"]
 
 _LOCAL_SCHEMES: Final = ("", "file")
 
@@ -39,6 +39,11 @@ def storage_of(like: StorageLike) -> Storage:
     raise ConfigurationError(
         f"A result storage is a folder, a URL such as 's3://bucket/prefix', or a Storage; got {like!r}."
     )
+
+
+def url_of(like: StorageLike | None) -> str | None:
+    """Give the path or URL by which another process can be told of a storage; None for an object that has none."""
+    return os.fspath(like) if isinstance(like, (str, os.PathLike)) else None
 
 
 def write(storage: StorageLike, key: str, data: bytes) -> str:
