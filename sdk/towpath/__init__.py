@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from towpath.flows import Flow, flow
     from towpath.futures import Future, FutureList, as_completed, wait
     from towpath.loggers import get_run_logger
+    from towpath.process_runner import ProcessPoolTaskRunner
     from towpath.retries import exponential_backoff
     from towpath.runners import TaskRunner, ThreadPoolTaskRunner
     from towpath.states import (
@@ -51,6 +52,7 @@ _HOMES = {
     "flows": "Flow flow",
     "futures": "Future FutureList as_completed wait",
     "loggers": "get_run_logger",
+    "process_runner": "ProcessPoolTaskRunner",
     "retries": "exponential_backoff",
     "runners": "TaskRunner ThreadPoolTaskRunner",
     "states": "AwaitingRetry Cancelled Cancelling Completed Crashed Failed Paused Pending Retrying Running Scheduled"
@@ -72,6 +74,7 @@ __all__ = [
     "FutureList",
     "Paused",
     "Pending",
+    "ProcessPoolTaskRunner",
     "Retrying",
     "Running",
     "Scheduled",

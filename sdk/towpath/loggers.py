@@ -98,6 +98,13 @@ def configure() -> None:
         towpath.setLevel(level)
 
 
+def hand_over(handler: logging.Handler) -> None:
+    """Leave all that is logged to a handler, in a process that does not show its log itself."""
+    global _configured
+    _configured = True
+    logging.getLogger().addHandler(handler)
+
+
 class TextFormatter(logging.Formatter):
     """Lines for people."""
 

@@ -15,6 +15,7 @@ from towpath.engine.threads import Lane
 from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from towpath.engine.task_execution import Place
     from towpath.futures import Future
     from towpath.tasks import Task
 
@@ -37,6 +38,9 @@ class TaskCall(Protocol):
     @property
     def future(self) -> Future[Any]:
         """What waits for its end."""
+
+    def take_to(self, place: Place) -> None:
+        """Have the function called by `place`; the thread that makes the call drives the run and waits there."""
 
     def __call__(self) -> None: ...
 

@@ -160,6 +160,10 @@ class TaskRun(_Times):
             self._id = new_id()
         return self._id
 
+    def identify(self, run_id: str) -> None:
+        """Say which run this is, where it began in another process."""
+        self._id = run_id
+
     @property
     def name(self) -> str:
         """The task's name and the number of the call in its flow run, unless `task_run_name` says otherwise."""

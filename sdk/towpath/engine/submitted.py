@@ -19,13 +19,14 @@ from towpath.states import State, StateType
 
 if TYPE_CHECKING:
     from towpath.engine.execution import Execution
+    from towpath.engine.task_execution import Place, TaskExecution
     from towpath.tasks import Task
 
 
 class Submitted:
     """A submitted task or flow: call it in a thread to run it."""
 
-    __slots__ = ("_begun", "_context", "execution", "future", "scope")
+    __slots__ = ("_begun", "_context", "_is_driven", "execution", "future", "scope")
 
     def __init__(self, execution: Execution) -> None:
         self.execution = execution
@@ -35,6 +36,7 @@ class Submitted:
         self.scope: Scope = OUTSIDE if outer is None or outer.scope is None else outer.scope
         self._begun = threading.Lock()
         self._context = copy_context()
+        self._is_driven = not execution.definition.is_async  # else awaited
 
     @property
     def task(self) -> Task[..., Any]:
@@ -50,6 +52,11 @@ class Submitted:
     def kwargs(self) -> Mapping[str, Any]:
         """With what, by name."""
         return self.execution.kwargs
+
+    def take_to(self, place: Place) -> None:
+        """Have the function called there, while the run itself is driven here."""
+        cast("TaskExecution", self.execution).place = place
+        self._is_driven = True
 
     def start(self) -> None:
         """Have it run in a thread: a task in a place of the task runner, a flow in none."""
@@ -87,7 +94,7 @@ class Submitted:
         self.execution.release()
 
     def _run(self) -> State[Any]:
-        if not self.execution.definition.is_async:
+        if self._is_driven:
             return drive(self.execution).state
         from towpath.engine.loops import run
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from towpath import resolve
 from towpath.context import RunContext, current, current_tags
@@ -18,15 +18,28 @@ from towpath.states import TERMINAL, StateType
 if TYPE_CHECKING:
     from towpath.tasks import Task
 
+Place: TypeAlias = "Callable[[TaskExecution], Any]"
+"""Calls a task's function somewhere, waits for it, gives its value or raises; sets `unfit` if that was impossible."""
+
 
 class TaskExecution(Execution):
     """A task run."""
 
-    __slots__ = ()
+    __slots__ = ("place",)
     definition: Task[..., Any]
     run: TaskRun
+    place: Place | None
+    """Where user code is called; None: where the run is driven."""
 
-    def __init__(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+    def __init__(
+        self,
+        task: Task[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+        *,
+        number: int | None = None,
+    ) -> None:
         outer = current()
         scope = OUTSIDE if outer is None or outer.scope is None else outer.scope
         flow_run = None if outer is None else outer.flow_run
@@ -38,7 +51,9 @@ class TaskExecution(Execution):
         self.timeout_seconds = task.timeout_seconds
         self.unfit = False
         tags = current_tags() | task.tags if task.tags else current_tags()
-        self.run = TaskRun(task.name, scope.number(task.name), flow_run, tags, partial(bound, task, args, kwargs))
+        self.place = None
+        number = scope.number(task.name) if number is None else number
+        self.run = TaskRun(task.name, number, flow_run, tags, partial(bound, task, args, kwargs))
         self.context = RunContext(
             flow=None if outer is None else outer.flow,
             flow_run=flow_run,
@@ -78,6 +93,9 @@ class TaskExecution(Execution):
         """Let go of the arguments."""
         super().release()
         self.run.bind(None)
+
+    def _value(self) -> Any:
+        return super()._value() if self.place is None else self.place(self)
 
     def _may_hold_runs(self, value: Any) -> bool:
         if isinstance(value, (list, tuple, set, frozenset)):
