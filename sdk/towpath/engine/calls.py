@@ -10,7 +10,6 @@ from towpath.context import RunContext, current, current_tags, current_transacti
 from towpath.engine.clock import SYSTEM
 from towpath.engine.drive import drive, drive_async
 from towpath.engine.effects import Ending
-from towpath.engine.execution import persists_in
 from towpath.engine.flow_execution import flow_execution
 from towpath.engine.reports import authors_part
 from towpath.engine.task_execution import TaskExecution
@@ -111,7 +110,7 @@ def _execution(
 ) -> Execution:
     if not definition.is_flow:
         task = cast("Task[..., Any]", definition)
-        if task.is_kept or current_transaction() is not None or persists_in(task, current()):
+        if task.is_kept or current_transaction() is not None or (task.persists is None and _persists_here()):
             from towpath.engine.kept_task import KeptTaskExecution
 
             return KeptTaskExecution(task, args, kwargs, wait_for)
@@ -121,6 +120,11 @@ def _execution(
     run = flow_execution(flow, nested(flow, outer), flow.signature.bind, surroundings, None)
     run.args, run.kwargs, run.wait_for = args, kwargs, wait_for
     return run
+
+
+def _persists_here() -> bool:
+    outer = current()
+    return settings.persist_by_default() if outer is None else outer.persists
 
 
 def _begin(work: Submitted) -> Future[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from towpath.engine.keeping import NOT_KEPT, KeptState, keeping_of
 from towpath.engine.steps import Steps, settled, settled_async
 from towpath.engine.task_execution import TaskExecution
 from towpath.errors import ConfigurationError
+from towpath.results import ResultStore
 from towpath.states import TERMINAL, State, StateType
 from towpath.transactions import AsyncTransaction, BaseTransaction, Transaction
 
@@ -30,7 +32,11 @@ class KeptTaskExecution(TaskExecution):
         self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, **more: Any
     ) -> None:
         super().__init__(task, args, kwargs, wait_for, **more)
-        self.context.persists = persists_in(task, current())
+        outer = current()
+        self.context.persists = persists_in(task, outer)
+        if outer is not None and outer.results is None and self.context.persists:
+            with suppress(ConfigurationError):  # the run will come upon it, and tell it as its own
+                self.context.results = outer.results = ResultStore()
         self._outer = current_transaction()
         self._keeping = NOT_KEPT
 

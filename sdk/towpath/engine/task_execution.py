@@ -61,7 +61,6 @@ class TaskExecution(Execution):
             log_prints=prints_logged(task.log_prints, outer),
             task=task,
             task_run=self.run,
-            persists=bool(task.persists) if outer is None or task.persists is not None else outer.persists,
             results=None if outer is None else outer.results,
         )
         if flow_run is not None:
