@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from towpath import runtime
+    from towpath import cache_policies, filesystems, locking, results, runtime, serializers, transactions
     from towpath.annotations import allow_failure, quote, unmapped
     from towpath.context import get_run_context, tags
     from towpath.deployments import arun_deployment, run_deployment
@@ -59,6 +59,7 @@ _HOMES = {
     " State StateType",
     "tasks": "Task task",
 }
+_MODULES = frozenset({"cache_policies", "filesystems", "locking", "results", "runtime", "serializers", "transactions"})
 _HOME_OF = {name: f"towpath.{module}" for module, names in _HOMES.items() for name in names.split()}
 
 __version__ = "0.1.0"
@@ -87,23 +88,29 @@ __all__ = [
     "allow_failure",
     "arun_deployment",
     "as_completed",
+    "cache_policies",
     "exponential_backoff",
+    "filesystems",
     "flow",
     "get_run_context",
     "get_run_logger",
+    "locking",
     "quote",
+    "results",
     "run_deployment",
     "runtime",
+    "serializers",
     "tags",
     "task",
+    "transactions",
     "unmapped",
     "wait",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "runtime":
-        return import_module("towpath.runtime")
+    if name in _MODULES:
+        return import_module(f"towpath.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'towpath' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

@@ -14,7 +14,6 @@ of this user, TOWPATH_HOME/results.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from towpath import settings
 from towpath.context import current
+from towpath.engine.clock import SYSTEM
 from towpath.errors import ConfigurationError, MissingResult, UnreadableRecord
 from towpath.history.place import home_folder
 from towpath.records import RecordMetadata, decode, describe, encode
@@ -182,7 +182,7 @@ class ResultStore:
         if found is None:
             return None
         metadata, data = decode(found)
-        if metadata.is_expired(time.time()):
+        if metadata.is_expired(SYSTEM.clock.now()):
             return None
         if metadata.at:
             try:
@@ -223,7 +223,7 @@ class ResultStore:
         Raises:
             SerializationError: the value cannot be written by the serializer.
         """
-        data, now = dumped(self.serializer, obj), time.time()
+        data, now = dumped(self.serializer, obj), SYSTEM.clock.now()
         expires = _moment(expiration, now)
         return Packed(
             describe(data, serializer=name_of(self.serializer), created=now, expires=expires, key=key, source=source),
@@ -266,7 +266,7 @@ class ResultStore:
 
     def prune(self) -> int:
         """Remove results that have expired, and what killed writers left behind; gives the number of results."""
-        now, removed = time.time(), 0
+        now, removed = SYSTEM.clock.now(), 0
         for key in list(self.place.keys()):
             record = self.place.read(key)
             try:

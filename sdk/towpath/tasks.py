@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from towpath.cache_policies import CacheKeyFn, CachePolicy
+    from towpath.context import RunContext
     from towpath.options import TaskOptions
 
 P = ParamSpec("P")
@@ -177,3 +178,11 @@ if TYPE_CHECKING:
         def __call__(self, fn: Callable[P, Iterator[T]], /) -> Task[P, list[T]]: ...
         @overload
         def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+def task_input_hash(context: RunContext, arguments: dict[str, Any]) -> str | None:
+    """Give a key of a task's function and arguments; use as `cache_key_fn`. `cache_policy=INPUTS` does the same."""
+    from towpath.caching import identity_of, key_of
+
+    assert context.task is not None
+    return key_of(identity_of(context.task.fn), arguments)

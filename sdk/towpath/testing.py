@@ -18,8 +18,7 @@ With pytest, for each test that asks for it, or for all of them (`autouse=True`)
             yield made
 
 The harness changes the environment and the clock of the process, so one process has one at a time; one within another
-is fine. What is left as it is: timeouts and `time.sleep` in user code take their time, and how long a kept result may
-be used goes by the machine's clock.
+is fine. What is left as it is: timeouts and `time.sleep` in user code take their time.
 """
 
 from __future__ import annotations

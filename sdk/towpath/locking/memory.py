@@ -117,10 +117,7 @@ class MemoryLockManager:
         del self._locks[key]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(
-            "A MemoryLockManager holds between the threads of one process; it cannot go to another. Use a"
-            " FileSystemLockManager."
-        )
+        return MemoryLockManager, ()  # in another process it is another one, which keeps that one's threads apart
 
 
 _managers: Final[WeakSet[MemoryLockManager]] = WeakSet()
