@@ -20,7 +20,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             host TEXT NOT NULL,
             towpath TEXT NOT NULL,
             began REAL NOT NULL,
-            seen REAL NOT NULL              -- when it last wrote
+            seen REAL NOT NULL              -- when it last wrote, give or take a second
         )""",  # deleted when its runs have been seen to after its end
         """CREATE TABLE flow_runs (
             number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of beginning, whatever clocks say
@@ -90,5 +90,46 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             time REAL NOT NULL
         )""",
         "CREATE INDEX lines_by_run ON lines (run_id, number)",
+    ),
+    (  # deployments that are served on this machine, and the runs that are asked of them
+        """CREATE TABLE deployments (
+            key TEXT PRIMARY KEY,           -- flow/name
+            flow TEXT NOT NULL,
+            name TEXT NOT NULL,
+            description TEXT,
+            version TEXT,
+            parameters TEXT NOT NULL,       -- JSON object
+            tags TEXT NOT NULL,             -- JSON array
+            schedules TEXT NOT NULL,        -- JSON array of objects: key, says, active
+            is_paused INTEGER NOT NULL,     -- whether its schedules make no runs
+            server INTEGER NOT NULL,        -- token of the process that serves it, or did last
+            served REAL NOT NULL            -- since when it does
+        ) WITHOUT ROWID""",
+        """CREATE TABLE schedule_marks (
+            deployment TEXT NOT NULL,
+            schedule TEXT NOT NULL,
+            upto REAL NOT NULL,             -- what was due by then has become orders, or was left out for good
+            PRIMARY KEY (deployment, schedule)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE orders (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            run_id TEXT NOT NULL UNIQUE,    -- the flow run that it is for
+            deployment TEXT NOT NULL,
+            identity TEXT NOT NULL,         -- the same for the same schedule and time, key, or call of a parent
+            made_in TEXT NOT NULL,          -- the try of the parent that made it; empty without one
+            due REAL NOT NULL,
+            given_name TEXT,
+            parent_name TEXT,
+            outlives_parent INTEGER NOT NULL,
+            server INTEGER,                 -- token of the process that sees to it; null while it waits
+            process INTEGER,                -- token of the process that took it, which can be one only
+            pid INTEGER,
+            cancel_wanted REAL,
+            outcome TEXT,                   -- JSON like a FlowRun's status: state, result, error; null until the end
+            UNIQUE (deployment, identity)
+        )""",
+        "CREATE INDEX orders_open ON orders (due) WHERE outcome IS NULL",
+        """CREATE TRIGGER orders_go_with_their_run AFTER DELETE ON flow_runs
+            BEGIN DELETE FROM orders WHERE run_id = OLD.id; END""",
     ),
 )

@@ -1,0 +1,186 @@
+"""What is served: a flow with parameters, tags and schedules of its own, under a name."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from towpath.errors import ConfigurationError, ParameterError
+from towpath.parameter_words import sentence, unknown
+from towpath.serving.given import as_json
+
+if TYPE_CHECKING:
+    from towpath.flows import Flow
+    from towpath.schedules import Schedule
+    from towpath.serving.place import Place
+
+Seconds: TypeAlias = float | timedelta
+
+
+class MissedRuns(StrEnum):
+    """What becomes of times that were due while nobody served."""
+
+    ALL = "all"
+    """Each gets its run; of very many, the latest."""
+    LATEST = "latest"
+    """The last of them gets a run."""
+    SKIP = "skip"
+    """None does."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedDeployment:
+    """A flow with parameters, tags and schedules of its own, under a name; made by `flow.to_deployment`."""
+
+    name: str
+    flow: Flow[Any, Any]
+    place: Place
+    """Where another process finds the flow."""
+    schedules: tuple[Schedule, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values."""
+    tags: frozenset[str] = frozenset()
+    description: str | None = None
+    version: str | None = None
+    concurrency_limit: int | None = None
+    """How many of its runs go on at once; None for no limit of its own."""
+    missed_runs: MissedRuns = MissedRuns.ALL
+    paused: bool = False
+    """Whether its schedules make no runs."""
+
+    @property
+    def key(self) -> str:
+        """The deployment's full name, `flow/name`."""
+        return f"{self.flow.name}/{self.name}"
+
+
+def to_deployment(
+    flow: Flow[Any, Any],
+    name: str | None = None,
+    *,
+    interval: Seconds | Iterable[Seconds] | None = None,
+    cron: str | Iterable[str] | None = None,
+    rrule: str | Iterable[str] | None = None,
+    schedule: Schedule | None = None,
+    schedules: Sequence[Schedule] | None = None,
+    paused: bool = False,
+    parameters: Mapping[str, Any] | None = None,
+    tags: Iterable[str] | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    concurrency_limit: int | None = None,
+    missed_runs: str = MissedRuns.ALL,
+) -> ServedDeployment:
+    """Make a deployment of a flow.
+
+    Args:
+        flow: which; another process has to be able to load it.
+        name: of the deployment; the flow's own by default.
+        interval: one schedule each: seconds or a timedelta between runs.
+        cron: one schedule each: a cron expression, in UTC.
+        rrule: one schedule each: a recurrence rule, in UTC.
+        schedule: a schedule, with a time zone, parameters, a slug.
+        schedules: several.
+        paused: whether the schedules make no runs until somebody resumes them.
+        parameters: of every run; those of a schedule and of a call go over them, name by name.
+        tags: of every run.
+        description: the flow's own by default.
+        version: the flow's own by default.
+        concurrency_limit: how many of its runs go on at once.
+        missed_runs: what becomes of times that were due while nobody served: `all`, `latest` or `skip`.
+
+    Raises:
+        ConfigurationError: an argument that cannot be, or a flow that no other process could load.
+        ParameterError: parameters that do not fit the flow, or have no form in JSON.
+    """
+    from towpath.serving.place import place_of
+
+    if name is not None and (not isinstance(name, str) or not name.strip() or "/" in name):
+        raise ConfigurationError(f"A deployment's name must be a text without '/', such as 'nightly'; got {name!r}.")
+    if isinstance(tags, str):
+        raise ConfigurationError(f"A deployment's tags must be a list of texts, such as [{tags!r}]; got {tags!r}.")
+    if missed_runs not in list(MissedRuns):
+        known = ", ".join(repr(policy.value) for policy in MissedRuns)
+        raise ConfigurationError(f"A deployment's missed_runs must be one of {known}; got {missed_runs!r}.")
+    given = as_json(parameters or {}, f"flow {flow.name!r}")
+    made = [
+        replace(one, parameters=as_json(one.parameters, f"flow {flow.name!r}"))
+        for one in _schedules(interval, cron, rrule, schedule, schedules)
+    ]
+    _check_names(flow, {name: value for one in made for name, value in one.parameters.items()} | given)
+    for one in made:
+        if one.active:  # else each of its runs would fail
+            flow.validate_parameters({**given, **one.parameters})
+    return ServedDeployment(
+        name=name or flow.name,
+        flow=flow,
+        place=place_of(flow),
+        schedules=tuple(made),
+        parameters=given,
+        tags=frozenset(tags or ()),
+        description=description or flow.description,
+        version=version or flow.version,
+        concurrency_limit=checked_limit("concurrency_limit", concurrency_limit),
+        missed_runs=MissedRuns(missed_runs),
+        paused=paused,
+    )
+
+
+def checked_limit(name: str, limit: int | None) -> int | None:
+    """Give a limit of runs that go on at once.
+
+    Raises:
+        ConfigurationError: it is no whole number above 0.
+    """
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise ConfigurationError(f"{name} must be a whole number, 1 or more, or None for no limit; got {limit!r}.")
+    return limit
+
+
+def _schedules(
+    interval: Seconds | Iterable[Seconds] | None,
+    cron: str | Iterable[str] | None,
+    rrule: str | Iterable[str] | None,
+    schedule: Schedule | None,
+    schedules: Sequence[Schedule] | None,
+) -> list[Schedule]:
+    from towpath.schedules import Cron, Interval, RRule, Schedule
+
+    made: list[Schedule] = [Interval(one) for one in _several(interval, (int, float, timedelta))]
+    made += [Cron(one) for one in _several(cron, str)]
+    made += [RRule(one) for one in _several(rrule, str)]
+    for one in [*([] if schedule is None else [schedule]), *(schedules or ())]:
+        if not isinstance(one, Schedule):
+            raise ConfigurationError(
+                "A deployment's schedules are Cron(...), Interval(...) or RRule(...) of towpath.schedules; got"
+                f" {one!r}."
+            )
+        made.append(one)
+    twice = [key for key, times in Counter(one.key for one in made).items() if times > 1]
+    if twice:
+        same = [one for one in made if one.key == twice[0]]
+        raise ConfigurationError(
+            f"A deployment's schedules must differ: {' and '.join(map(str, same))} "
+            + (f"have the slug {same[0].slug!r}." if same[0].slug else "say the same.")
+        )
+    return made
+
+
+def _several(given: Any, one: type | tuple[type, ...]) -> list[Any]:
+    if given is None:
+        return []
+    return [given] if isinstance(given, one) or not isinstance(given, Iterable) else list(given)
+
+
+def _check_names(flow: Flow[Any, Any], parameters: Mapping[str, Any]) -> None:
+    takes = inspect.signature(flow.fn).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in takes.values()):
+        return
+    wrongs = [unknown((name,), value) for name, value in parameters.items() if name not in takes]
+    if wrongs:
+        raise ParameterError(sentence(flow.name, wrongs, tuple(takes)))

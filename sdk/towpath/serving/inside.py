@@ -1,0 +1,3 @@
+"""Whether this process is one that a server started for a run."""
+
+IS_CHILD = False
