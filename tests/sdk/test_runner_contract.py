@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from towpath import Future, ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner, flow, get_run_logger, runtime, task
+from towpath.cache_policies import INPUTS
 from towpath.engine.drive import run_flow
 from towpath.engine.interrupts import Interrupt
 from towpath.errors import ConfigurationError, RunTimeout, SerializationError
@@ -121,6 +122,18 @@ def pass_on_much() -> int:
     return sum(task(len).map(made).result())
 
 
+@task(cache_policy=INPUTS)
+def kept(trace: Path) -> int:
+    with trace.open("a", encoding="utf-8") as file:
+        file.write("x")
+    return len(trace.read_text(encoding="utf-8"))
+
+
+@task
+def submit_kept(trace: Path) -> int:
+    return kept.submit(trace).result()
+
+
 @task
 def submit_a_lock() -> str:
     lock: Any = threading.Lock()
@@ -203,6 +216,15 @@ class TestEveryRunner:
     def test_retries(self, runner: TaskRunner, tmp_path: Path) -> None:
         """A task is tried again as it says."""
         assert within(runner, lambda: count_tries.submit(tmp_path / "trace").result()) == 3
+
+    def test_kept_results_are_found(self, runner: TaskRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By a task of the flow, and by one that a task submits."""
+        monkeypatch.setenv("TOWPATH_RESULT_STORAGE", str(tmp_path / "results"))
+        trace = tmp_path / "trace"
+        assert (
+            within(runner, lambda: [make.submit(trace).result() for make in (submit_kept, kept, submit_kept)])
+            == [1] * 3
+        )
 
     def test_a_timeout_ends_the_work(self, runner: TaskRunner, tmp_path: Path) -> None:
         """Which may tidy up."""

@@ -93,6 +93,25 @@ def _identity(flow: Flow[..., Any], outer: RunContext | None, parent: FlowRun) -
     return f"{parent.identity}/{flow.name}-{outer.scope.number(f'flow {flow.name}')}"
 
 
+def task_execution(
+    task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, number: int | None = None
+) -> TaskExecution:
+    """Give the run of a task that is called where the caller stands; one that keeps its result, if that is wanted.
+
+    Args:
+        task: what is called.
+        args: with what.
+        kwargs: with what, by name.
+        wait_for: what has to end before.
+        number: which call of the task it is, where that has been counted; None: the next.
+    """
+    if task.is_kept or current_transaction() is not None or (task.persists is None and _persists_here()):
+        from towpath.engine.kept_task import KeptTaskExecution
+
+        return KeptTaskExecution(task, args, kwargs, wait_for, number=number)
+    return TaskExecution(task, args, kwargs, wait_for, number=number)
+
+
 def _options(kwargs: dict[str, Any]) -> tuple[bool, Any]:
     """Take the options of the call itself out of its keyword arguments."""
     if not kwargs:
@@ -109,12 +128,7 @@ def _execution(
     definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
 ) -> Execution:
     if not definition.is_flow:
-        task = cast("Task[..., Any]", definition)
-        if task.is_kept or current_transaction() is not None or (task.persists is None and _persists_here()):
-            from towpath.engine.kept_task import KeptTaskExecution
-
-            return KeptTaskExecution(task, args, kwargs, wait_for)
-        return TaskExecution(task, args, kwargs, wait_for)
+        return task_execution(cast("Task[..., Any]", definition), args, kwargs, wait_for)
     flow, outer = cast("Flow[..., Any]", definition), current()
     surroundings = SYSTEM if outer is None or outer.scope is None else outer.scope.surroundings
     run = flow_execution(flow, nested(flow, outer), flow.signature.bind, surroundings, None)

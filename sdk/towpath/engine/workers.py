@@ -15,11 +15,11 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 
 from towpath.context import RunContext
+from towpath.engine.calls import task_execution
 from towpath.engine.interrupts import OutOfTime
 from towpath.engine.parcels import dumps, loads
 from towpath.engine.scope import OUTSIDE, Scope
 from towpath.engine.submitted import Submitted
-from towpath.engine.task_execution import TaskExecution
 from towpath.engine.threads import THREADS, Lane, block, here
 from towpath.engine.wire import Wire
 from towpath.futures import Future
@@ -65,7 +65,7 @@ class Job:
         task, args, kwargs, wait_for, tags, number, run_id = parts
 
         def make() -> Submitted:
-            execution = TaskExecution(task, args, kwargs, wait_for, number=number)
+            execution = task_execution(task, args, kwargs, wait_for, number=number)
             execution.run.identify(run_id)
             execution.run.tags = tags
             return Submitted(execution)
