@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from towpath.process_runner import ProcessPoolTaskRunner
     from towpath.retries import exponential_backoff
     from towpath.runners import TaskRunner, ThreadPoolTaskRunner
+    from towpath.serving.session import aserve, serve
     from towpath.states import (
         AwaitingRetry,
         Cancelled,
@@ -55,6 +56,7 @@ _HOMES = {
     "process_runner": "ProcessPoolTaskRunner",
     "retries": "exponential_backoff",
     "runners": "TaskRunner ThreadPoolTaskRunner",
+    "serving.session": "aserve serve",
     "states": "AwaitingRetry Cancelled Cancelling Completed Crashed Failed Paused Pending Retrying Running Scheduled"
     " State StateType",
     "tasks": "Task task",
@@ -88,6 +90,7 @@ __all__ = [
     "allow_failure",
     "arun_deployment",
     "as_completed",
+    "aserve",
     "cache_policies",
     "exponential_backoff",
     "filesystems",
@@ -100,6 +103,7 @@ __all__ = [
     "run_deployment",
     "runtime",
     "serializers",
+    "serve",
     "tags",
     "task",
     "transactions",

@@ -12,6 +12,8 @@ from towpath.errors import ConfigurationError
 if TYPE_CHECKING:
     from towpath.options import FlowOptions
     from towpath.runners import TaskRunner
+    from towpath.serving.deployment import DeploymentOptions, ServedDeployment
+    from towpath.serving.session import FlowServeOptions
     from towpath.signatures import FlowSignature
 
 P = ParamSpec("P")
@@ -32,6 +34,7 @@ class Flow(Definition[P, R]):
         etl.submit("2026-01-31")              # a future: runs beside the caller
         etl.map(days)                         # a future for each
         etl.with_options(retries=2)(day)
+        etl.serve(cron="0 2 * * *")           # runs it every night, in processes of their own
     """
 
     is_flow = True
@@ -106,6 +109,41 @@ class Flow(Definition[P, R]):
     def with_options(self, **options: Unpack[FlowOptions]) -> Self:
         """Give a flow of the same function with some options changed."""
         return self.with_changes(options)
+
+    def to_deployment(self, name: str | None = None, **options: Unpack[DeploymentOptions]) -> ServedDeployment:
+        """Make a deployment of the flow, for `towpath.serve(...)`.
+
+        Args:
+            name: of the deployment; the flow's own by default.
+            **options: see `towpath.serving.deployment.DeploymentOptions`.
+
+        Raises:
+            ConfigurationError: an option that cannot be, or no other process could load the flow.
+            ParameterError: parameters that do not fit the flow.
+        """
+        from towpath.serving.deployment import to_deployment
+
+        return to_deployment(self, name, **options)
+
+    def serve(self, name: str | None = None, **options: Unpack[FlowServeOptions]) -> None:
+        """Run the flow on this machine when its schedules say and `run_deployment` asks, until told to stop (Ctrl-C).
+
+        Use:
+            if __name__ == "__main__":
+                etl.serve("nightly", cron="0 2 * * *", parameters={"day": "yesterday"}, limit=2)
+
+        Args:
+            name: of the deployment; the flow's own by default.
+            **options: see `towpath.serving.deployment.DeploymentOptions` and `towpath.serving.session.ServeOptions`.
+
+        Raises:
+            ConfigurationError: an option that cannot be, or no other process could load the flow.
+            ParameterError: parameters that do not fit the flow.
+            HistoryError: the history, in which deployments are kept, cannot be written.
+        """
+        from towpath.serving.session import serve_flow
+
+        serve_flow(self, name, options)
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...

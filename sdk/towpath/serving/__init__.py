@@ -13,13 +13,7 @@ Who does what:
 
 - `deployment` is what is served; `place` is where another process finds its flow.
 - `agenda` and `admission` decide, purely: which times are due, and which of the waiting runs may start.
-- `server` does it, in a loop; `children` are the processes that it starts, `child` is what goes on in one of them.
+- `session` is `serve` itself; `server` does its work, a turn at a time.
+- `children` are the processes that it starts, `child` is what goes on in one of them.
 - `bell` wakes a server; `calling` is how `run_deployment` reaches one, `cancelling` how a run is ended from outside.
 """
-
-from __future__ import annotations
-
-from towpath.serving.deployment import ServedDeployment, to_deployment
-from towpath.serving.serve import aserve, serve
-
-__all__ = ["ServedDeployment", "aserve", "serve", "to_deployment"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from towpath.errors import ConfigurationError, ParameterError
 from towpath.parameter_words import sentence, unknown
@@ -59,40 +59,45 @@ class ServedDeployment:
         return f"{self.flow.name}/{self.name}"
 
 
+class DeploymentOptions(TypedDict, total=False):
+    """What may be said of a deployment."""
+
+    interval: Seconds | Iterable[Seconds] | None
+    """One schedule each: seconds, or a timedelta, between runs."""
+    cron: str | Iterable[str] | None
+    """One schedule each: a cron expression, in UTC."""
+    rrule: str | Iterable[str] | None
+    """One schedule each: a recurrence rule, in UTC."""
+    schedule: Schedule | None
+    """A schedule, which may have a time zone, parameters and a slug: `Cron("0 9 * * *", timezone="Europe/Berlin")`."""
+    schedules: Sequence[Schedule] | None
+    """Several."""
+    paused: bool
+    """Whether the schedules make no runs until somebody resumes them."""
+    parameters: Mapping[str, Any] | None
+    """Of every run; those of a schedule and of a call go over them, name by name."""
+    tags: Iterable[str] | None
+    """Of every run."""
+    description: str | None
+    """The flow's own by default."""
+    version: str | None
+    """The flow's own by default."""
+    concurrency_limit: int | None
+    """How many of its runs go on at once; None for no limit of its own."""
+    missed_runs: str
+    """What becomes of times that were due while nobody served, as after a crash: `all` (the default) makes up for each,
+    `latest` for the last, `skip` for none."""
+
+
 def to_deployment(
-    flow: Flow[Any, Any],
-    name: str | None = None,
-    *,
-    interval: Seconds | Iterable[Seconds] | None = None,
-    cron: str | Iterable[str] | None = None,
-    rrule: str | Iterable[str] | None = None,
-    schedule: Schedule | None = None,
-    schedules: Sequence[Schedule] | None = None,
-    paused: bool = False,
-    parameters: Mapping[str, Any] | None = None,
-    tags: Iterable[str] | None = None,
-    description: str | None = None,
-    version: str | None = None,
-    concurrency_limit: int | None = None,
-    missed_runs: str = MissedRuns.ALL,
+    flow: Flow[Any, Any], name: str | None = None, **options: Unpack[DeploymentOptions]
 ) -> ServedDeployment:
     """Make a deployment of a flow.
 
     Args:
         flow: which; another process has to be able to load it.
         name: of the deployment; the flow's own by default.
-        interval: one schedule each: seconds or a timedelta between runs.
-        cron: one schedule each: a cron expression, in UTC.
-        rrule: one schedule each: a recurrence rule, in UTC.
-        schedule: a schedule, with a time zone, parameters, a slug.
-        schedules: several.
-        paused: whether the schedules make no runs until somebody resumes them.
-        parameters: of every run; those of a schedule and of a call go over them, name by name.
-        tags: of every run.
-        description: the flow's own by default.
-        version: the flow's own by default.
-        concurrency_limit: how many of its runs go on at once.
-        missed_runs: what becomes of times that were due while nobody served: `all`, `latest` or `skip`.
+        **options: see `DeploymentOptions`.
 
     Raises:
         ConfigurationError: an argument that cannot be, or a flow that no other process could load.
@@ -100,18 +105,20 @@ def to_deployment(
     """
     from towpath.serving.place import place_of
 
+    if unknown_option := next((option for option in options if option not in DeploymentOptions.__annotations__), None):
+        known = ", ".join(DeploymentOptions.__annotations__)
+        raise ConfigurationError(f"A deployment has no option {unknown_option!r}. Its options are: {known}.")
     if name is not None and (not isinstance(name, str) or not name.strip() or "/" in name):
         raise ConfigurationError(f"A deployment's name must be a text without '/', such as 'nightly'; got {name!r}.")
+    tags, missed_runs = options.get("tags"), options.get("missed_runs", MissedRuns.ALL)
     if isinstance(tags, str):
         raise ConfigurationError(f"A deployment's tags must be a list of texts, such as [{tags!r}]; got {tags!r}.")
     if missed_runs not in list(MissedRuns):
         known = ", ".join(repr(policy.value) for policy in MissedRuns)
         raise ConfigurationError(f"A deployment's missed_runs must be one of {known}; got {missed_runs!r}.")
-    given = as_json(parameters or {}, f"flow {flow.name!r}")
-    made = [
-        replace(one, parameters=as_json(one.parameters, f"flow {flow.name!r}"))
-        for one in _schedules(interval, cron, rrule, schedule, schedules)
-    ]
+    whose = f"flow {flow.name!r}"
+    given = as_json(options.get("parameters") or {}, whose)
+    made = [replace(one, parameters=as_json(one.parameters, whose)) for one in _schedules(options)]
     _check_names(flow, {name: value for one in made for name, value in one.parameters.items()} | given)
     for one in made:
         if one.active:  # else each of its runs would fail
@@ -123,11 +130,11 @@ def to_deployment(
         schedules=tuple(made),
         parameters=given,
         tags=frozenset(tags or ()),
-        description=description or flow.description,
-        version=version or flow.version,
-        concurrency_limit=checked_limit("concurrency_limit", concurrency_limit),
+        description=options.get("description") or flow.description,
+        version=options.get("version") or flow.version,
+        concurrency_limit=checked_limit("concurrency_limit", options.get("concurrency_limit")),
         missed_runs=MissedRuns(missed_runs),
-        paused=paused,
+        paused=bool(options.get("paused")),
     )
 
 
@@ -142,18 +149,13 @@ def checked_limit(name: str, limit: int | None) -> int | None:
     return limit
 
 
-def _schedules(
-    interval: Seconds | Iterable[Seconds] | None,
-    cron: str | Iterable[str] | None,
-    rrule: str | Iterable[str] | None,
-    schedule: Schedule | None,
-    schedules: Sequence[Schedule] | None,
-) -> list[Schedule]:
+def _schedules(options: DeploymentOptions) -> list[Schedule]:
     from towpath.schedules import Cron, Interval, RRule, Schedule
 
-    made: list[Schedule] = [Interval(one) for one in _several(interval, (int, float, timedelta))]
-    made += [Cron(one) for one in _several(cron, str)]
-    made += [RRule(one) for one in _several(rrule, str)]
+    made: list[Schedule] = [Interval(one) for one in _several(options.get("interval"), (int, float, timedelta))]
+    made += [Cron(one) for one in _several(options.get("cron"), str)]
+    made += [RRule(one) for one in _several(options.get("rrule"), str)]
+    schedule, schedules = options.get("schedule"), options.get("schedules")
     for one in [*([] if schedule is None else [schedule]), *(schedules or ())]:
         if not isinstance(one, Schedule):
             raise ConfigurationError(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 from towpath.errors import ConfigurationError
 from towpath.history.place import history_file
@@ -20,8 +20,11 @@ from towpath.serving import inside
 from towpath.serving.bell import Bell, remove_left_over
 from towpath.serving.book import Book
 from towpath.serving.children import PythonProcesses
-from towpath.serving.deployment import ServedDeployment, checked_limit
+from towpath.serving.deployment import DeploymentOptions, ServedDeployment, checked_limit, to_deployment
 from towpath.serving.server import Server
+
+if TYPE_CHECKING:
+    from towpath.flows import Flow
 
 #: How many runs go on at once unless somebody says otherwise.
 LIMIT: Final = 5
@@ -42,6 +45,17 @@ class ServeOptions(TypedDict, total=False):
     """Whether the log says what is served; true by default."""
     grace_seconds: float
     """How long a run may take to end when it was cancelled, or the server told to stop; 30 by default."""
+
+
+class FlowServeOptions(ServeOptions, DeploymentOptions, total=False):
+    """How to serve a flow: what may be said of its deployment, and of serving."""
+
+
+def serve_flow(flow: Flow[Any, Any], name: str | None, options: FlowServeOptions) -> None:
+    """Serve one deployment of a flow; `flow.serve`."""
+    serving = {key: value for key, value in options.items() if key in ServeOptions.__annotations__}
+    of_deployment = {key: value for key, value in options.items() if key not in serving}
+    serve(to_deployment(flow, name, **cast("DeploymentOptions", of_deployment)), **cast("ServeOptions", serving))
 
 
 def serve(*deployments: ServedDeployment, **options: Unpack[ServeOptions]) -> None:
