@@ -15,10 +15,12 @@ from towpath.cli.seen import Line, Run
 from towpath.cluster.backoff import Backoff
 from towpath.cluster.console import Console
 from towpath.cluster.port import Body
-from towpath.errors import NotFound, Unreachable
+from towpath.errors import NotFound, Refused, Unreachable
 from towpath.states import StateType
 
 _BACKOFF: Final = Backoff(first_seconds=0.2, most_seconds=5.0)
+#: How often a kubelet is asked anew that has not noticed yet that a container began: about ten seconds.
+_KUBELET_TRIES: Final = 6
 _STARTED: Final = ("running", "terminated")
 _HAVE_LOGS: Final = frozenset({StateType.RUNNING, StateType.CANCELLING})
 
@@ -40,7 +42,7 @@ class PodLogs:
         Raises:
             NotFound: there is no pod, or it has not begun.
         """
-        return self._lines(self._pod(run, query.attempt), query)
+        return self._lines(self._pod(run, query.attempt), query, begun=run.started is not None)
 
     def follow(self, changes: Iterable[Run], query: LogQuery) -> Iterator[Line]:
         """Give the lines of a run's attempts as they are written, until the run has ended.
@@ -57,7 +59,7 @@ class PodLogs:
             attempt = query.attempt or run.attempt or 0
             if attempt > told and (run.has_ended or run.state.type in _HAVE_LOGS):
                 try:
-                    yield from self._lines(self._pod(run, attempt), query)
+                    yield from self._lines(self._pod(run, attempt), query, begun=run.started is not None)
                     told = attempt
                 except NotFound:
                     if run.has_ended and not told:
@@ -71,10 +73,12 @@ class PodLogs:
         by_attempt = {int(_labels(pod).get(names.LABEL_ATTEMPT, 0)): pod for pod in pods}
         wanted = attempt or max(by_attempt, default=0)
         pod = by_attempt.get(wanted)
-        if pod is not None and _has_started(pod):
+        is_over = run.has_ended or wanted < (run.attempt or 0)
+        # A run tells that it runs before the kubelet tells that its container does.
+        if pod is not None and (is_over or run.state.type in _HAVE_LOGS or _has_started(pod)):
             return pod
         which = f"Attempt {attempt} of run" if attempt else "Run"
-        if pod is None and (run.has_ended or wanted < (run.attempt or 0)):
+        if is_over:
             raise NotFound(
                 f"{which} {run.name!r} has no pod any more, and its log went with it: the operator deletes Jobs some"
                 " time after their end (TOWPATH_OPERATOR_JOB_TTL_SECONDS). To keep logs, collect those of pods."
@@ -82,8 +86,14 @@ class PodLogs:
         why = f" ({run.state.why})" if run.state.why else ""
         raise NotFound(f"{which} {run.name!r} has no log yet: it is {run.state.name}{why}. Wait for it with --follow.")
 
-    def _lines(self, pod: Body, query: LogQuery) -> Iterator[Line]:
-        """Read a log; if it is followed and breaks off, go on where it did."""
+    def _lines(self, pod: Body, query: LogQuery, *, begun: bool) -> Iterator[Line]:
+        """Read a log; if it is followed and breaks off, go on where it did.
+
+        Args:
+            pod: whose.
+            query: what is asked for.
+            begun: whether the run itself has told that the attempt began.
+        """
         name: str = pod["metadata"]["name"]
         last: datetime | None = None
         failures = 0
@@ -94,17 +104,30 @@ class PodLogs:
                 with self._console.log(name, follow=query.follow, tail=tail, since=since) as lines:
                     for text in lines:
                         failures = 0
-                        stamp, _, written = text.partition(" ")
-                        at = datetime.fromisoformat(stamp)
-                        if last is None or at > last:  # asking anew is by the second
-                            last = at
+                        at, written = _stamped(text)
+                        if at is None or last is None or at > last:  # asking anew is by the second
+                            last = at or last
                             yield parse(written, at)
                 return
             except Unreachable:
                 if not query.follow:
                     raise
+            except Refused as error:
+                if "waiting to start" not in str(error):
+                    raise
+                if not begun or failures >= _KUBELET_TRIES:
+                    raise NotFound(f"The container of pod {name!r} has not begun, so there is no log.") from error
             self._sleep(_BACKOFF.delay(failures, random.random()))  # noqa: S311 it spreads requests
             failures += 1
+
+
+def _stamped(text: str) -> tuple[datetime | None, str]:
+    """Take the time off a line; what the kubelet itself says, such as that a log is gone, has none."""
+    stamp, _, written = text.partition(" ")
+    try:
+        return datetime.fromisoformat(stamp), written
+    except ValueError:
+        return None, text
 
 
 def _labels(body: Body) -> Body:

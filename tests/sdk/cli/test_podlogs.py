@@ -15,6 +15,7 @@ from towpath.cluster.console import Console
 from towpath.errors import NotFound, Refused, Unreachable
 
 PODS = "GET /api/v1/namespaces/default/pods"
+WAITING = Refused('The Kubernetes API could not …: 400, container "flow" in pod "pod-1" is waiting to start.')
 AWAY = Unreachable("The server is away.")
 
 
@@ -152,6 +153,36 @@ def test_a_log_that_is_not_followed_breaks_off_with_an_error() -> None:
     """Half a log is not taken for the whole."""
     with pytest.raises(Unreachable):
         Logs(pod(1), pod_1=[[at(1, "one"), AWAY]]).read(seen("r", "RUNNING", attempt=1))
+
+
+def test_a_run_is_believed_before_its_kubelet() -> None:
+    """The pod's status lags behind: a run that runs, or has ended, has a log."""
+    for state in ("RUNNING", "COMPLETED"):
+        assert Logs(pod(1, "waiting"), pod_1=[[at(1, "one")]]).read(seen("r", state, attempt=1)) == ["one"]
+
+
+def test_a_kubelet_that_has_not_noticed_yet_is_asked_again() -> None:
+    """Where the run has told that it began, there is a log, a moment later; but nobody waits for ever."""
+    begun = seen("r", "COMPLETED", attempt=1, startTime="2026-01-01T12:00:00Z")
+    logs = Logs(pod(1, "waiting"), pod_1=[[WAITING], [WAITING], [at(1, "one")]])
+    assert logs.follow(begun) == ["one"]
+    assert len(logs.slept) == 2
+    with pytest.raises(NotFound, match="has not begun"):
+        Logs(pod(1, "waiting"), pod_1=[[WAITING]] * 20).read(begun)
+
+
+def test_a_container_that_never_began_has_no_log() -> None:
+    """An image that could not be pulled leaves a pod without a log; any other refusal stays one."""
+    with pytest.raises(NotFound, match="The container of pod 'pod-1' has not begun"):
+        Logs(pod(1, "waiting"), pod_1=[[WAITING]]).read(seen("r", "CRASHED", attempt=1))
+    with pytest.raises(Refused):
+        Logs(pod(1, "waiting"), pod_1=[[Refused("403, no.")]]).read(seen("r", "CRASHED", attempt=1))
+
+
+def test_what_the_kubelet_says_itself_is_shown() -> None:
+    """It has no time before it."""
+    said = "unable to retrieve container logs for containerd://1234"
+    assert Logs(pod(1), pod_1=[[at(1, "one"), said]]).read(seen("r", "COMPLETED", attempt=1)) == ["one", said]
 
 
 def test_who_may_not_read_logs_is_told() -> None:
