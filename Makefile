@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CLUSTER_TOOL := $(PYTHON) -m tests.cluster
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix unit contract e2e bench cluster-up cluster-down cluster-status images generate build clean
+.PHONY: help demo test check fix unit contract e2e bench data cluster-up cluster-down cluster-status images generate build clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -39,6 +39,11 @@ e2e: $(STAMP) cluster-up ## the whole of Towpath on a real cluster
 bench: $(STAMP) cluster-up ## the budgets, as ratios measured in one run
 	$(BIN)/python -m pytest -q -s tests/bench
 
+data: ## results on a real server that speaks S3, and keys of polars; in a venv of its own
+	@test -x .venv-data/bin/python || $(PYTHON) -m venv .venv-data
+	@.venv-data/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' && .venv-data/bin/python -m pip install --quiet --disable-pip-version-check -e . --group data
+	@.venv-data/bin/python -m pytest -q --confcutdir=tests/sdk/results tests/sdk/results
+
 cluster-up: ## a Kubernetes for tests and the demo (exit code 3: none can be had here, and cluster tests skip)
 	@$(CLUSTER_TOOL) up >/dev/null || test $$? -eq 3
 
@@ -61,4 +66,4 @@ build: $(STAMP) ## wheel and sdist
 
 clean: ## remove what is not in git, the cluster first
 	-$(CLUSTER_TOOL) down
-	rm -rf .venv .cluster dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-data .cluster dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,14 +25,21 @@ def put_array(walk: Walk, value: Any) -> None:
 
 
 def _put_numpy(walk: Walk, value: Any, numpy: Any) -> bool:
+    if isinstance(value, numpy.ma.MaskedArray) and not value.dtype.names:
+        mask = numpy.ma.getmaskarray(value)
+        walk.tag("masked")
+        walk.put(mask)
+        walk.put(numpy.where(mask, numpy.zeros((), value.dtype), numpy.ma.getdata(value)))
+        return True
     if isinstance(value, numpy.ndarray) and not isinstance(value, numpy.ma.MaskedArray):
-        walk.tag(f"array {type(value).__module__}.{type(value).__qualname__} {value.dtype!r} {value.shape}")
-        value = numpy.asarray(value)
-        if value.dtype.hasobject or value.dtype.names:
+        dtype = value.dtype.newbyteorder("=")  # pickles do not keep another order of bytes
+        walk.tag(f"array {type(value).__module__}.{type(value).__qualname__} {dtype!r} {value.shape}")
+        value = numpy.asarray(value, dtype)
+        if dtype.hasobject or dtype.names:
             walk.put(value.tolist())
             return True
-        if value.dtype.kind in "fc" and (nothing := numpy.isnan(value)).any():
-            value = numpy.where(nothing, value.dtype.type("nan"), value)  # there are many NaNs, and they are all equal
+        if dtype.kind in "fc" and (nothing := numpy.isnan(value)).any():
+            value = numpy.where(nothing, dtype.type("nan"), value)  # there are many NaNs, and they are all equal
         flat = numpy.ascontiguousarray(value).reshape(-1)
         _put_bytes(walk, memoryview(flat.view("u1") if flat.nbytes else b""))
         return True

@@ -20,7 +20,7 @@ _TEMPORARY: Final = ".tmp"
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: How old a half-written file is when nobody can be writing it any longer.
 _STALE_SECONDS: Final = 24 * 3600.0
-_NOTHING: Final = (errno.ENOENT, errno.ENOTDIR)
+_NOTHING: Final = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
 class LocalFileSystem:

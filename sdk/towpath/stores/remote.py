@@ -35,10 +35,11 @@ class RemoteFileSystem:
 
     def read(self, key: str) -> bytes | None:
         """Give what is kept under a key; None if there is nothing."""
+        name = checked(key)
         files, base = self._files()
         try:
-            data: bytes = files.cat_file(f"{base}/{checked(key)}")
-        except FileNotFoundError:
+            data: bytes = files.cat_file(f"{base}/{name}")
+        except (FileNotFoundError, IsADirectoryError):
             return None
         except Exception as error:  # its clients raise errors of their own
             raise self._trouble("read", error) from error
@@ -46,8 +47,9 @@ class RemoteFileSystem:
 
     def write(self, key: str, data: bytes) -> None:
         """Keep bytes under a key."""
+        name = checked(key)
         files, base = self._files()
-        path = f"{base}/{checked(key)}"
+        path = f"{base}/{name}"
         try:
             try:
                 files.pipe_file(path, data)
@@ -61,8 +63,9 @@ class RemoteFileSystem:
 
     def delete(self, key: str) -> bool:
         """Forget what is kept under a key; tell whether there was anything."""
+        name = checked(key)
         files, base = self._files()
-        path = f"{base}/{checked(key)}"
+        path = f"{base}/{name}"
         try:
             files.invalidate_cache()
             if not files.exists(path):
