@@ -74,6 +74,8 @@ def _ended_in_order(interrupt: Interrupt) -> Iterator[Callable[[], bool]]:
     A second signal does what it always did, and one that is ignored stays so (`nohup`, `&`). Gives what tells whether
     it was Ctrl-C.
     """
+    from towpath.engine.wakeups import heard
+
     before = {number: handler for number in _WHY if (handler := signal.getsignal(number)) != signal.SIG_IGN}
     received: list[int] = []
 
@@ -83,10 +85,15 @@ def _ended_in_order(interrupt: Interrupt) -> Iterator[Callable[[], bool]]:
         signal.signal(number, before[number])
         interrupt.end(_WHY[number])
 
+    def end_blocked(number: int) -> None:
+        if number in before:
+            interrupt.end(_WHY[number])
+
     for number in before:
         signal.signal(number, end)
     try:
-        yield lambda: signal.SIGINT in received
+        with heard(end_blocked):
+            yield lambda: signal.SIGINT in received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

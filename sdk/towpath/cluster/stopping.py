@@ -42,6 +42,7 @@ class Stopping:
         self._process = os.getpid()
         self._signals = 0
         self._begun = False
+        self._guard = threading.RLock()  # a signal's handler may come while its own thread holds it
         self.previous = signal.signal(signal.SIGTERM, lambda *_: self.told())
 
     def watch_over(self, run: Stoppable) -> None:
@@ -62,6 +63,11 @@ class Stopping:
         elif self._run is not None:
             self._begin()
 
+    def heard(self, number: int) -> None:
+        """Take note, in any thread, of a signal that the main thread in its blocking call may not notice for long."""
+        if number == signal.SIGTERM:
+            self._begin()
+
     def exit_within(self, seconds: float) -> None:
         """End the process after so long, whatever keeps it."""
         timer = threading.Timer(seconds, lambda: self._exit_now(self._code()))
@@ -70,9 +76,10 @@ class Stopping:
 
     def _begin(self) -> None:
         """Stop the run from another thread: asking the API is nothing to do in a signal handler."""
-        if self._begun or self._run is None:
-            return
-        self._begun = True
+        with self._guard:
+            if self._begun or self._run is None:
+                return
+            self._begun = True
         self.exit_within(self.grace_seconds)
         threading.Thread(target=self._run.stop, name="towpath-stop", daemon=True).start()
 

@@ -35,6 +35,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     _prepare_output()
 
     from towpath.cluster.own import own_run
+    from towpath.engine.wakeups import heard
     from towpath.errors import ClusterError, ConfigurationError
     from towpath.loggers import get_logger
 
@@ -49,7 +50,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         attempt = Attempt(own, environment)
         stopping.watch_over(attempt)
         try:
-            attempt.run()
+            with heard(stopping.heard):
+                attempt.run()
         finally:
             stopping.exit_within(min(_LINGER_SECONDS, stopping.grace_seconds))
             attempt.close()

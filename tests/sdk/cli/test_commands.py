@@ -16,6 +16,7 @@ import pytest
 from towpath.cli.__main__ import main
 from towpath.cli.exits import Exit
 from towpath.history.recorder import RECORDER
+from towpath.loggers import configure
 
 FLOWS = Path(__file__).with_name("flows_to_run.py")
 
@@ -56,6 +57,7 @@ def test_the_result_is_all_that_goes_to_standard_output(
 ) -> None:
     """Text as it is, JSON where that can be, else Python's own words; nothing for nothing."""
     given = ["-p", "n=21"] if flow == "child" else []
+    configure()  # before caplog, which puts back the level that it finds
     caplog.set_level("INFO", "towpath")
     code, out, _ = towpath("run", f"flows_to_run.py:{flow}", *given)
     assert (code, out) == (Exit.OK, printed)
@@ -148,7 +150,8 @@ def test_deleting_takes_whole_names_and_all_or_nothing(towpath: Towpath) -> None
         (["runs", "logs", "x", "--tail", "-1"], Exit.USAGE, "--tail takes a whole number"),
         (["runs", "ls", "--local", "-n", "x"], Exit.USAGE, "--local means this machine"),
         (["runs", "ls", "-n", "x"], Exit.USAGE, "No cluster is named."),
-        (["deployments", "ls"], Exit.USAGE, "No cluster is named."),
+        (["deployments", "ls", "--cluster"], Exit.USAGE, "No cluster is named."),
+        (["deployments", "run", "x"], Exit.NOT_FOUND, "There is no deployment 'x' on this machine. There are none."),
         (["deploy", "flows_to_run.py:text", "--force"], Exit.USAGE, "--force is for --apply."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
