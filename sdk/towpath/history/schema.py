@@ -101,9 +101,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             parameters TEXT NOT NULL,       -- JSON object
             tags TEXT NOT NULL,             -- JSON array
             schedules TEXT NOT NULL,        -- JSON array of objects: key, says, active
-            is_paused INTEGER NOT NULL,     -- whether its schedules make no runs
-            server INTEGER NOT NULL,        -- token of the process that serves it, or did last
-            served REAL NOT NULL            -- since when it does
+            is_paused INTEGER NOT NULL,     -- whether its schedules make no runs; 2: until it is served again
+            server INTEGER NOT NULL,        -- token of the process that serves it, or did last; 0: stopped
+            served REAL NOT NULL            -- since when; or, if it was stopped in order, until when
         ) WITHOUT ROWID""",
         """CREATE TABLE schedule_marks (
             deployment TEXT NOT NULL,

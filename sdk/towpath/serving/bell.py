@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,13 +29,16 @@ class Bell:
 
     def __init__(self, history: Path, server: int) -> None:
         self._path = _path(history, server)
+        self._guard = threading.RLock()  # a signal handler may ring while its own thread does
+        self._is_down = False
         os.mkfifo(self._path, 0o600)
         self._pipe = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)  # also for writing: it never ends
 
     def ring(self) -> None:
         """Wake the server, from any thread or signal handler of its own process."""
-        with suppress(OSError):  # it is full of rings, or taken down
-            os.write(self._pipe, b"!")
+        with self._guard, suppress(BlockingIOError):  # it is full of rings
+            if not self._is_down:
+                os.write(self._pipe, b"!")
 
     def wait(self, seconds: float) -> bool:
         """Wait for a ring, or so long; tell whether it rang."""
@@ -45,9 +49,11 @@ class Bell:
         return bool(ready)
 
     def take_down(self) -> None:
-        """Remove the bell."""
-        self._path.unlink(missing_ok=True)
-        os.close(self._pipe)
+        """Remove the bell; a thread that still rings it does so in vain."""
+        with self._guard:
+            self._is_down = True
+            self._path.unlink(missing_ok=True)
+            os.close(self._pipe)
 
 
 def ring(history: Path, server: int) -> bool:

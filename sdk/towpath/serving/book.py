@@ -9,26 +9,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final
 
 from towpath.api.v1alpha1 import transitions
-from towpath.errors import HistoryError
-from towpath.history import database, waiting
-from towpath.history.alive import alive_beside
-from towpath.history.lines import warn
-from towpath.history.sweep import sweep
-from towpath.serving.orders import KnownDeployment, OpenOrder, Order, TakenOrder, moment
+from towpath.history import waiting
+from towpath.serving.orders import OpenOrder, Order, TakenOrder, moment
+from towpath.serving.register import Register
 from towpath.states import TERMINAL, State, StateType
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from towpath.serving.deployment import ServedDeployment
 
 _TERMINAL: Final = ", ".join(f"'{type_}'" for type_ in sorted(TERMINAL))
 _MANY: Final = 500  # orders that are looked at in one go: those first in the queue, and those that others wait for
@@ -52,120 +41,8 @@ _TAKEN: Final = """
     WHERE orders.run_id = ?"""
 
 
-class Book:
-    """The book in a history file; may be used by several threads, one at a time.
-
-    Args:
-        path: of the file, absolute; made if there is none.
-
-    Raises:
-        HistoryError: it cannot be opened or written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        try:
-            self._connection = database.connect(path, warn)
-            self.alive = alive_beside(path)
-        except (sqlite3.Error, OSError) as error:
-            what = (isinstance(error, OSError) and error.strerror) or str(error)
-            raise HistoryError(
-                f"The history at {str(path)!r} cannot be opened for writing: {what}. Deployments on this machine are"
-                " kept in it; name a file in another place in TOWPATH_HISTORY."
-            ) from error
-        self._connection.row_factory = sqlite3.Row
-        self._seen = -1
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def has_changed(self) -> bool:
-        """Tell whether anybody else has written to the file since this was asked last; costs next to nothing."""
-        with self._lock:
-            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            changed, self._seen = version != self._seen, version
-            return changed
-
-    # Deployments
-
-    def open(self, deployment: ServedDeployment, server: int, now: datetime) -> dict[str, datetime]:
-        """Enter a deployment that is served from now on; give the marks of its active schedules, by their keys.
-
-        A schedule that is new, or was paused, is marked now: nothing before was missed.
-        """
-        active = [one.key for one in deployment.schedules if one.active]
-        shown = [{"key": one.key, "says": str(one), "active": one.active} for one in deployment.schedules]
-        with self._transaction() as connection:
-            before = connection.execute("SELECT is_paused FROM deployments WHERE key = ?", (deployment.key,)).fetchone()
-            connection.execute(
-                "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    deployment.key,
-                    deployment.flow.name,
-                    deployment.name,
-                    deployment.description,
-                    deployment.version,
-                    json.dumps(dict(deployment.parameters)),
-                    json.dumps(sorted(deployment.tags)),
-                    json.dumps(shown),
-                    deployment.paused,
-                    server,
-                    now.timestamp(),
-                ),
-            )
-            kept = [] if before is not None and before["is_paused"] else active
-            connection.execute(
-                "DELETE FROM schedule_marks WHERE deployment = ? AND schedule NOT IN (SELECT value FROM json_each(?))",
-                (deployment.key, json.dumps(kept)),
-            )
-            connection.executemany(
-                "INSERT OR IGNORE INTO schedule_marks VALUES (?, ?, ?)",
-                [(deployment.key, key, now.timestamp()) for key in active],
-            )
-            marks = connection.execute(
-                "SELECT schedule, upto FROM schedule_marks WHERE deployment = ?", (deployment.key,)
-            ).fetchall()
-        return {mark["schedule"]: moment(mark["upto"]) for mark in marks}
-
-    def deployments(self, name: str | None = None) -> list[KnownDeployment]:
-        """Give the deployments of a name, `name` or `flow/name`; without one, all."""
-        rows = self._look("SELECT * FROM deployments WHERE ? IN (key, name) OR ? IS NULL ORDER BY key", (name, name))
-        return [
-            KnownDeployment(
-                key=row["key"],
-                flow=row["flow"],
-                name=row["name"],
-                parameters=json.loads(row["parameters"]),
-                tags=frozenset(json.loads(row["tags"])),
-                is_paused=bool(row["is_paused"]),
-                server=row["server"],
-                is_served=self.alive.is_alive(row["server"]),
-            )
-            for row in rows
-        ]
-
-    def pause(self, deployments: Collection[str], is_paused: bool) -> None:
-        """Have the schedules of deployments make no runs, or make them again; by their keys."""
-        with self._transaction() as connection:
-            connection.executemany(
-                "UPDATE deployments SET is_paused = ? WHERE key = ?", [(is_paused, key) for key in deployments]
-            )
-
-    def mark(self, deployment: str, upto: Mapping[str, datetime]) -> None:
-        """Note up to when schedules of a deployment have been seen to."""
-        with self._transaction() as connection:
-            self._mark(connection, deployment, upto)
-
-    # Orders
+class Book(Register):
+    """The book in a history file; may be used by several threads, one at a time."""
 
     def enter(
         self, deployment: str, orders: Sequence[Order], now: datetime, upto: Mapping[str, datetime] | None = None
@@ -190,12 +67,6 @@ class Book:
                     ids.append(self._first(connection, order))
             self._mark(connection, deployment, upto or {})
         return ids
-
-    def made_in(self, run_id: str) -> str:
-        """Tell in which try of its parent an order was made."""
-        row = self._look("SELECT made_in FROM orders WHERE run_id = ?", (run_id,))[0]
-        tried: str = row["made_in"]
-        return tried
 
     def open_orders(self, deployments: Collection[str]) -> list[OpenOrder]:
         """Give orders that have no outcome, those that were started first, then those that wait, in their order."""
@@ -279,6 +150,32 @@ class Book:
             self._tell(connection, run_id, {"state": written})
         return state
 
+    def end_untold(self, run_id: str, how: str, now: datetime) -> State[Any] | None:
+        """Give an end to a run whose process has gone, if it left none; give that end.
+
+        Args:
+            run_id: of the run.
+            how: what became of the process, as in "The process of the run has gone".
+            now: the time.
+        """
+        if self.outcomes([run_id]):
+            return None
+        state: State[Any] = State(StateType.CANCELLED, message="The run was cancelled, and its process was ended.")
+        if not self.is_wanted_cancelled(run_id):
+            state = State(StateType.CRASHED, message=f"The process of the run {how}, without saying how the run ended.")
+        return self.end(run_id, state, now)
+
+    def bury(self, run_ids: Collection[str], now: datetime) -> None:
+        """Give an end to those runs whose process has gone and left none."""
+        rows = self._look(
+            "SELECT run_id, process, cancel_wanted FROM orders WHERE outcome IS NULL AND process IS NOT NULL"
+            " AND run_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(run_ids)),),
+        )
+        for row in rows:
+            if not self.alive.is_alive(row["process"]):
+                self.end_untold(row["run_id"], "has gone", now)
+
     def want_cancelled(self, run_id: str, now: datetime) -> OpenOrder | None:
         """Note that a run is to end; give its order, or None if it has ended or is no run of a deployment."""
         with self._transaction() as connection:
@@ -310,6 +207,17 @@ class Book:
         query = "SELECT run_id FROM orders WHERE run_id IN (SELECT value FROM json_each(?))"
         return {row["run_id"] for row in self._look(query, (json.dumps(list(run_ids)),))}
 
+    def made_in(self, run_id: str) -> str:
+        """Tell in which try of its parent an order was made."""
+        row = self._look("SELECT made_in FROM orders WHERE run_id = ?", (run_id,))[0]
+        tried: str = row["made_in"]
+        return tried
+
+    def taken_by(self, run_id: str) -> int | None:
+        """Give the token of the process that took a run, if one has."""
+        rows = self._look("SELECT process FROM orders WHERE run_id = ?", (run_id,))
+        return rows[0]["process"] if rows else None
+
     def name_of(self, run_id: str) -> str:
         """Give the name of a run; its id if it was deleted."""
         rows = self._look("SELECT name FROM flow_runs WHERE id = ?", (run_id,))
@@ -326,67 +234,6 @@ class Book:
         state.stamp(rows[0]["state_since"])
         return state
 
-    def bury(self, run_ids: Collection[str], now: datetime) -> None:
-        """Give an end to those runs whose process has gone and left none."""
-        rows = self._look(
-            "SELECT run_id, process, cancel_wanted FROM orders WHERE outcome IS NULL AND process IS NOT NULL"
-            " AND run_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(run_ids)),),
-        )
-        for row in rows:
-            if not self.alive.is_alive(row["process"]):
-                self.end_untold(row["run_id"], "has gone", now)
-
-    def end_untold(self, run_id: str, how: str, now: datetime) -> State[Any] | None:
-        """Give an end to a run whose process has gone, if it left none; give that end.
-
-        Args:
-            run_id: of the run.
-            how: what became of the process, as in "The process of the run has gone".
-            now: the time.
-        """
-        if self.outcomes([run_id]):
-            return None
-        state: State[Any] = State(StateType.CANCELLED, message="The run was cancelled, and its process was ended.")
-        if not self.is_wanted_cancelled(run_id):
-            state = State(StateType.CRASHED, message=f"The process of the run {how}, without saying how the run ended.")
-        return self.end(run_id, state, now)
-
-    def taken_by(self, run_id: str) -> int | None:
-        """Give the token of the process that took a run, if one has."""
-        rows = self._look("SELECT process FROM orders WHERE run_id = ?", (run_id,))
-        return rows[0]["process"] if rows else None
-
-    def sweep(self) -> None:
-        """See to runs in the history whose process has gone."""
-        with self._lock, suppress(sqlite3.OperationalError):  # nothing can be written now: the next look will
-            sweep(self._connection, self.alive)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    with suppress(sqlite3.Error):  # some errors have rolled back already
-                        self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as error:
-                raise self._failed(error) from error
-
-    def _look(self, query: str, values: Iterable[Any]) -> list[sqlite3.Row]:
-        with self._lock:
-            try:
-                return self._connection.execute(query, tuple(values)).fetchall()
-            except sqlite3.Error as error:
-                raise self._failed(error) from error
-
-    def _failed(self, error: sqlite3.Error) -> HistoryError:
-        return HistoryError(f"The history at {str(self.path)!r} cannot be used: {error}.")
-
     @staticmethod
     def _first(connection: sqlite3.Connection, order: Order) -> str:
         row = connection.execute(
@@ -394,14 +241,6 @@ class Book:
         ).fetchone()
         first: str = row["run_id"]
         return first
-
-    @staticmethod
-    def _mark(connection: sqlite3.Connection, deployment: str, upto: Mapping[str, datetime]) -> None:
-        connection.executemany(
-            "INSERT INTO schedule_marks VALUES (?, ?, ?)"
-            " ON CONFLICT (deployment, schedule) DO UPDATE SET upto = max(upto, excluded.upto)",
-            [(deployment, schedule, at.timestamp()) for schedule, at in upto.items()],
-        )
 
     @staticmethod
     def _tell(connection: sqlite3.Connection, run_id: str, outcome: Mapping[str, Any]) -> None:

@@ -97,7 +97,7 @@ class PythonProcess:
 
     def __init__(self, entrypoint: str, preparation: str, on_exit: Callable[[], None]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", _MODULE, entrypoint],
+            [sys.executable, "-P", "-m", _MODULE, entrypoint],  # -P: the working directory does not belong on the path
             stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is the server's business, which then ends its children in order
         )

@@ -10,20 +10,16 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from towpath.runs import FlowRun
-from towpath.serving import agenda
 from towpath.serving.admission import Candidate, admitted
-from towpath.serving.orders import OpenOrder, Order
+from towpath.serving.orders import OpenOrder
 from towpath.serving.stops import Stops, Stranger
-from towpath.slugs import slug
+from towpath.serving.timetable import Timetable
 from towpath.states import State, StateType
 
 if TYPE_CHECKING:
-    from towpath.schedules import Schedule
     from towpath.serving.book import Book
     from towpath.serving.children import Child, Processes
     from towpath.serving.deployment import ServedDeployment
@@ -34,19 +30,6 @@ LEAD: Final = timedelta(seconds=5)
 LOOK_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 5.0
 log = logging.getLogger("towpath.serving")
-
-
-@dataclass(slots=True)
-class _Served:
-    """A schedule of a deployment, and how far it has been seen to."""
-
-    schedule: Schedule
-    mark: datetime
-    next: datetime | None
-
-    def move(self, mark: datetime) -> None:
-        self.mark = mark
-        self.next = next(iter(self.schedule.next_times(mark, 1)), None)
 
 
 class Server:
@@ -77,8 +60,7 @@ class Server:
         self._book, self._processes, self._token = book, processes, token
         self._limit = limit
         self._limits = {key: deployment.concurrency_limit for key, deployment in self._deployments.items()}
-        self._schedules: dict[str, list[_Served]] = {}
-        self._paused: frozenset[str] = frozenset()
+        self._timetable = Timetable(self._deployments, book)
         self._children: dict[str, Child] = {}  # by the id of the run
         self._ready: dict[str, Child] = {}  # by deployment: loaded, and not told yet what to run
         self._put_off: set[str] = set()
@@ -91,29 +73,21 @@ class Server:
 
     def open(self, now: datetime) -> None:
         """Begin to serve."""
-        for key, deployment in self._deployments.items():
-            marks = self._book.open(deployment, self._token, now)
-            self._schedules[key] = []
-            for schedule in deployment.schedules:
-                if schedule.active:
-                    served = _Served(schedule, now, None)
-                    served.move(marks[schedule.key])
-                    self._schedules[key].append(served)
-        self._paused = frozenset(key for key, deployment in self._deployments.items() if deployment.paused)
+        self._timetable.open(self._token, now)
 
     def turn(self, now: datetime) -> float:
         """Do what is to be done now; give the seconds until the next turn, unless somebody rings before."""
-        made = self._make_runs(now)
+        made = self._timetable.make_runs(now)
         if made or self._is_time_to_look(now) or self._book.has_changed() or self._has_news():
             self._look(now)
         self._get_ready(now)
-        times = [one.next for key in self._active() for one in self._schedules[key]] + [self._next_order]
-        waits = [(when - now).total_seconds() for when in times if when is not None]
+        times = [*self._timetable.next_times().values(), *([] if self._next_order is None else [self._next_order])]
         overdue = self._stops.turn()
-        return max(0.0, min([LOOK_SECONDS, *waits, *([] if overdue is None else [overdue])]))
+        waits = [LOOK_SECONDS, *((when - now).total_seconds() for when in times)]
+        return max(0.0, min(waits if overdue is None else [*waits, overdue]))
 
     def close(self) -> None:
-        """Begin no more, and ask all runs to end; `turn_down` until none is left."""
+        """Begin no more, and ask all runs to end; `turn_down` until none of their processes is left."""
         for child in self._ready.values():
             child.dismiss()
         self._ready.clear()
@@ -121,7 +95,7 @@ class Server:
             self._stops.stop(run_id, child)
 
     def turn_down(self, now: datetime, *, at_once: bool = False) -> bool:
-        """See to runs that are ending; tell whether any is left.
+        """See to runs that are ending; tell whether any of their processes is left.
 
         Args:
             now: the time.
@@ -132,65 +106,25 @@ class Server:
                 child.kill()
         self._stops.turn()
         self._bury_children(now)
-        return bool(self._children)
+        return self.has_children
 
-    def pause(self) -> None:
-        """Have the schedules make no more runs until they are served again."""
-        self._book.pause(self._deployments, is_paused=True)
+    @property
+    def has_children(self) -> bool:
+        """Whether processes are there that it has started for runs."""
+        return any(child.exit_code is None for child in self._children.values())
 
-    def next_runs(self) -> dict[str, datetime | None]:
-        """Tell when each deployment's next run is due."""
-        return {
-            key: min((one.next for one in self._schedules[key] if one.next is not None), default=None)
-            if key not in self._paused
-            else None
-            for key in self._deployments
-        }
+    def sign_off(self, now: datetime, *, pauses: bool) -> None:
+        """Say that it serves no more.
 
-    # Schedules
+        Args:
+            now: the time.
+            pauses: whether schedules make no runs until they are served again.
+        """
+        self._book.stop(self._deployments, self._token, now, pauses=pauses)
 
-    def _make_runs(self, now: datetime) -> bool:
-        """Enter a run for each time that is due; tell whether there was any."""
-        made = False
-        for key in self._active():
-            due = [one for one in self._schedules[key] if one.next is not None and one.next <= now]
-            if not due:
-                continue
-            deployment = self._deployments[key]
-            orders: list[Order] = []
-            for one in due:
-                found = agenda.due(one.schedule, one.mark, now, deployment.missed_runs)
-                if found.left_out:
-                    log.warning(
-                        "Deployment %r missed runs of %s while nobody served it; some are left out (missed_runs=%r, at"
-                        " most %d).",
-                        key,
-                        one.schedule,
-                        deployment.missed_runs.value,
-                        agenda.MOST_MISSED,
-                    )
-                orders += [_scheduled(deployment, one.schedule, time) for time in found.times]
-            orders.sort(key=lambda order: order.due)
-            self._book.enter(key, orders, now, {one.schedule.key: now for one in due})
-            for one in due:
-                one.move(now)
-            made = True
-        return made
-
-    def _active(self) -> list[str]:
-        return [key for key in self._deployments if key not in self._paused]
-
-    def _see_pauses(self, now: datetime) -> None:
-        """Take up that schedules were paused or resumed; what was due meanwhile is left out."""
-        known = {one.key: one.is_paused for one in self._book.deployments()}
-        paused = frozenset(key for key in self._deployments if known.get(key))
-        for key in self._paused - paused:
-            self._book.mark(key, {one.schedule.key: now for one in self._schedules[key]})
-            for one in self._schedules[key]:
-                one.move(now)
-        self._paused = paused
-
-    # Runs
+    def next_times(self) -> dict[str, datetime]:
+        """Tell when a run of each deployment is due next; those are left out that no schedule makes runs of."""
+        return self._timetable.next_times()
 
     def _is_time_to_look(self, now: datetime) -> bool:
         late = self._next_order is not None and self._next_order <= now
@@ -203,10 +137,12 @@ class Server:
         if self._looked is None or self._monotonic() - self._looked >= LOOK_SECONDS:
             self._book.sweep()
             self._looked = self._monotonic()
-        self._see_pauses(now)
+        self._timetable.see_pauses(now)
         self._bury_children(now)
         orders = self._book.open_orders(self._deployments)
-        orders = [order for order in orders if not self._is_settled(order, now)]
+        if any([self._is_left_over(order, now) for order in orders]):  # noqa: C419 all are to be seen to
+            orders = self._book.open_orders(self._deployments)
+        orders = [order for order in orders if not self._is_anothers(order)]
         for order in orders:
             if order.cancel_wanted or self._must_end_with_parent(order):
                 self._cancel(order, now)
@@ -217,29 +153,32 @@ class Server:
         for run_id, child in list(self._children.items()):
             if (code := child.exit_code) is None:
                 continue
-            del self._children[run_id]
             taken_by = self._book.taken_by(run_id)
             if taken_by is None or not self._book.alive.is_alive(taken_by):  # else another process was faster
                 self._end_untold(run_id, _how(code), now)
+            del self._children[run_id]
 
     def _end_untold(self, run_id: str, how: str, now: datetime) -> None:
         end = self._book.end_untold(run_id, how, now)
         if end is not None and end.is_crashed():
             log.error("Run %s: %s", run_id, end.message)
 
-    def _is_settled(self, order: OpenOrder, now: datetime) -> bool:
-        """See to an order that somebody had begun with who has gone; tell whether it is settled by that."""
+    def _is_left_over(self, order: OpenOrder, now: datetime) -> bool:
+        """See to an order that was begun with by somebody who has gone; tell whether it was one."""
         if order.run_id in self._children:
             return False
-        if order.process is not None:
-            if self._book.alive.is_alive(order.process):
-                return False  # of a server before this one, or beside it
+        if order.process is not None and not self._book.alive.is_alive(order.process):
             self._end_untold(order.run_id, "has gone", now)
             return True
-        if order.server is None or self._book.alive.is_alive(order.server):
-            return order.server not in {None, self._token}
-        self._book.release(order.run_id, order.server, "The server that was to start it has gone.", now)
-        return True  # the next look finds it waiting
+        if order.process is not None or order.server is None or self._is_anothers(order):
+            return False
+        self._book.release(order.run_id, order.server, "The server that was to start it has not.", now)
+        return True
+
+    def _is_anothers(self, order: OpenOrder) -> bool:
+        """Tell whether a server beside this one is about to start an order."""
+        is_begun = order.process is not None or order.server in {None, self._token}
+        return not is_begun and order.server is not None and self._book.alive.is_alive(order.server)
 
     def _must_end_with_parent(self, order: OpenOrder) -> bool:
         return order.parent_ended is not None and not order.outlives_parent
@@ -292,9 +231,10 @@ class Server:
 
     def _get_ready(self, now: datetime) -> None:
         """Have a process ready for each deployment with a run that is due soon; dismiss those that none is due for."""
-        for key, schedules in self._schedules.items():
-            due = min((one.next for one in schedules if one.next is not None), default=None)
-            is_soon = due is not None and due <= now + LEAD and key not in self._paused
+        times = self._timetable.next_times()
+        for key in self._deployments:
+            due = times.get(key)
+            is_soon = due is not None and due <= now + LEAD
             child = self._ready.get(key)
             if child is not None and child.exit_code is not None and due is not None:
                 self._unready[key] = due  # something is wrong with it, which the run itself will show
@@ -307,18 +247,6 @@ class Server:
                     self._ready[key] = self._processes.start(self._deployments[key].place)
                 except OSError:
                     return  # there is time left, and it will be said when it matters
-
-
-def _scheduled(deployment: ServedDeployment, schedule: Schedule, due: datetime) -> Order:
-    run = FlowRun(
-        deployment.flow.name,
-        name=slug(),
-        flow_version=deployment.flow.version,
-        parameters={**deployment.parameters, **schedule.parameters},
-        tags=deployment.tags,
-        deployment=deployment.name,
-    )
-    return Order(run=run, deployment=deployment.key, identity=f"{schedule.key}@{due.isoformat()}", due=due)
 
 
 def _candidate(order: OpenOrder) -> Candidate:

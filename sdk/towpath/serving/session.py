@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast
 
-from towpath.errors import ConfigurationError
+from towpath.errors import ConfigurationError, HistoryError
 from towpath.history.place import history_file
 from towpath.loggers import configure
 from towpath.serving import inside
@@ -25,6 +26,8 @@ from towpath.serving.server import Server
 
 if TYPE_CHECKING:
     from towpath.flows import Flow
+
+T = TypeVar("T")
 
 #: How many runs go on at once unless somebody says otherwise.
 LIMIT: Final = 5
@@ -117,6 +120,7 @@ class Serving:
         self._limit = checked_limit("limit", options.get("limit", LIMIT))
         self._history = _history()
         self._stop = 0
+        self._complaint = ""
         self._bell: Bell | None = None
 
     def stop(self) -> None:
@@ -149,19 +153,33 @@ class Serving:
             self._tell(server)
         try:
             while not self._stop:
-                bell.wait(server.turn(_now()))
+                bell.wait(self._trying(lambda: server.turn(_now())) or 0.0)
         finally:
-            if self._options.get("pause_on_shutdown", True):
-                server.pause()
             server.close()
-            while server.turn_down(_now(), at_once=self._stop > 1):
+            pauses = self._options.get("pause_on_shutdown", True)
+            self._trying(lambda: server.sign_off(_now(), pauses=pauses))
+            while True:
+                self._trying(lambda: server.turn_down(_now(), at_once=self._stop > 1))
+                if not server.has_children:
+                    break
                 bell.wait(_LOOK_SECONDS)
             log.info("Stopped serving.")
 
+    def _trying(self, do: Callable[[], T]) -> T | None:
+        """Do something with the book; if that cannot be used at present, wait a little and go on: nothing is lost."""
+        try:
+            return do()
+        except HistoryError as error:
+            if str(error) != self._complaint:
+                log.error("%s It is tried again.", error)  # noqa: TRY400 it says it all
+            self._complaint = str(error)
+            time.sleep(_LOOK_SECONDS)
+            return None
+
     def _tell(self, server: Server) -> None:
-        due = server.next_runs()
+        due = server.next_times()
         for deployment in self._deployments:
-            at = due[deployment.key]
+            at = due.get(deployment.key)
             when = f"next run at {at.astimezone():%Y-%m-%d %H:%M:%S %Z}" if at else "runs on demand"
             log.info("Serving %s, %s", deployment.key, "paused" if deployment.paused else when)
             for schedule in deployment.schedules:
