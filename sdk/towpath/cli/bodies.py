@@ -23,9 +23,9 @@ def run_of(body: Body) -> Run:
         name=metadata["name"],
         flow=status.get("flow") or _flow_of(spec),
         state=state_of(body),
-        created=_time(metadata.get("creationTimestamp")),
-        started=_time(status.get("startTime")),
-        ended=_time(status.get("completionTime")),
+        created=time_of(metadata.get("creationTimestamp")),
+        started=time_of(status.get("startTime")),
+        ended=time_of(status.get("completionTime")),
         parent_id=parent.get("uid"),
         parent=parent.get("name"),
         root=labels.get(names.LABEL_ROOT_RUN) or (None if parent else metadata["name"]),
@@ -56,7 +56,7 @@ def state_of(body: Body) -> SeenState:
 
 def _state(state: Body, since: str | None, attempt: int | None) -> SeenState:
     return SeenState(
-        StateType(state["type"]), state["name"], state.get("reason"), state.get("message"), _time(since), attempt
+        StateType(state["type"]), state["name"], state.get("reason"), state.get("message"), time_of(since), attempt
     )
 
 
@@ -65,7 +65,8 @@ def _flow_of(spec: Body) -> str | None:
     return spec.get("flowRef") or flow.get("name") or flow.get("entrypoint", "").rpartition(":")[2] or None
 
 
-def _time(text: str | None) -> datetime | None:
+def time_of(text: str | None) -> datetime | None:
+    """Read a time as Kubernetes writes it."""
     return datetime.fromisoformat(text) if text else None
 
 

@@ -133,7 +133,7 @@ def _apply(cluster: Cluster, console: Console, made: Sequence[Body], asked: argp
         if not asked.json:
             say(f"{what} is applied in namespace {console.namespace!r}.")
     if not asked.json:
-        note(f"To run it: towpath deployments run {deployment} {flags_for(asked)}".removesuffix(" --cluster"))
+        note(f"To run it: towpath deployments run {deployment} {flags_for(asked)}")
     return Exit.OK
 
 

@@ -1,46 +1,41 @@
-"""`towpath deployments …`: see and run deployments in a cluster."""
+"""`towpath deployments …`: see and run deployments, of this machine and of a cluster."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from towpath.cli import bodies, given, whens
+from towpath.cli import given, whens
 from towpath.cli.exits import Exit
 from towpath.cli.files import read_text
 from towpath.cli.output import age, note, say, say_json, style_of, table
-from towpath.cli.resources import ready_of
-from towpath.cli.target import cluster_meant, flags_for
-from towpath.errors import NotFound, Refused
+from towpath.cli.port import Wanted
+from towpath.cli.target import deployments_meant
 
 if TYPE_CHECKING:
     import argparse
 
-    from towpath.cluster.console import Console
-    from towpath.cluster.port import Body, Cluster
-
 
 def ls(asked: argparse.Namespace) -> int:
     """List deployments."""
-    with cluster_meant(asked) as (cluster, _):
-        found = [_seen(body) for body in cluster.list_deployments().items]
+    with deployments_meant(asked) as deployments:
+        found = deployments.list()
     if asked.json:
         say_json(found)
     elif not found:
-        note(f"There are no deployments in namespace {cluster.namespace!r}. `towpath deploy` makes one.")
+        note(f"There are no deployments {deployments.runs.place}. {deployments.how_to_make_one}")
     else:
         style, now = style_of(sys.stdout), datetime.now(UTC)
         rows = [
             (
-                one["name"],
-                one["flow"],
-                style.passed(one["ready"]),
-                ", ".join(f"{name}={value!r}" for name, value in one["parameters"].items()),
-                ", ".join(one["tags"]),
-                age(datetime.fromisoformat(one["created"]), now),
-                one["message"] or "",
+                one.name,
+                one.flow,
+                style.passed(one.ready),
+                ", ".join(f"{name}={value!r}" for name, value in one.parameters.items()),
+                ", ".join(one.tags),
+                age(one.created, now),
+                one.message or "",
             )
             for one in found
         ]
@@ -50,63 +45,29 @@ def ls(asked: argparse.Namespace) -> int:
 
 def run(asked: argparse.Namespace) -> int:
     """Run a deployment."""
-    from towpath.cluster.order import Order, check_exists
-
-    with cluster_meant(asked) as (cluster, console):
-        check_exists(cluster, asked.deployment)
-        flow, schema, preset = _takes(cluster, console, asked.deployment)
-        parameters = given.parameters(asked.param, asked.params_json, schema, read_text)
-        given.check_names(flow, schema, parameters, preset)
-        order = Order(
-            deployment=asked.deployment,
-            parameters=parameters,
-            scheduled_time=whens.at(asked.at, "--at") if asked.at else None,
-            run_name=asked.name,
-            tags=frozenset(asked.tag),
+    with deployments_meant(asked) as deployments:
+        taken = deployments.takes(asked.deployment)
+        parameters = given.parameters(asked.param, asked.params_json, taken.schema, read_text)
+        given.check_names(taken.flow, taken.schema, parameters, taken.preset)
+        made = deployments.run(
+            Wanted(
+                deployment=asked.deployment,
+                parameters=parameters,
+                at=whens.at(asked.at, "--at") if asked.at else None,
+                run_name=asked.name,
+                tags=frozenset(asked.tag),
+            )
         )
-        body = order.place(cluster)
-        name = body["metadata"]["name"]
-        if not asked.watch:
-            _report(asked, body, name)
-            return Exit.OK
-        from towpath.cli.in_cluster import ClusterRuns
-        from towpath.cli.watching import watch
+        if asked.watch:
+            from towpath.cli.watching import watch
 
-        if not asked.json:
-            note(f"Run {name}")
-        runs = ClusterRuns(cluster, console, flags_for(asked))
-        return watch(runs, bodies.run_of(body), timeout_seconds=asked.timeout, as_json=asked.json)
-
-
-def _report(asked: argparse.Namespace, body: Body, name: str) -> None:
+            if not asked.json:
+                note(f"Run {made.name}")
+            return watch(deployments.runs, made, timeout_seconds=asked.timeout, as_json=asked.json)
     if asked.json:
-        say_json(bodies.run_of(body))
-        return
-    say(name)
+        say_json(made)
+        return Exit.OK
+    say(made.name)
     if sys.stderr.isatty():
-        note(f"To see how it goes: towpath runs watch {name} {flags_for(asked)}")
-
-
-def _takes(cluster: Cluster, console: Console, deployment: str) -> tuple[str, Mapping[str, Any] | None, list[str]]:
-    """Give the flow's name, the schema of its parameters, and the names of what the deployment gives."""
-    try:
-        spec = cluster.get_deployment(deployment)["spec"]
-        preset = list(spec.get("parameters") or ())
-        flow = console.flow(spec["flowRef"])["spec"]
-    except (NotFound, Refused):  # the run will wait for its flow; who may run it need not be allowed to read it
-        return deployment, None, []
-    return flow.get("name") or spec["flowRef"], flow.get("parameters"), preset
-
-
-def _seen(body: Body) -> dict[str, Any]:
-    spec = body["spec"]
-    ready, message = ready_of(body)
-    return {
-        "name": body["metadata"]["name"],
-        "flow": spec["flowRef"],
-        "ready": ready,
-        "message": message,
-        "parameters": spec.get("parameters") or {},
-        "tags": spec.get("tags") or [],
-        "created": body["metadata"]["creationTimestamp"],
-    }
+        note(f"To see how it goes: towpath runs watch {made.name} {deployments.runs.flags}".rstrip())
+    return Exit.OK

@@ -26,6 +26,7 @@ class LocalRuns:
 
     Args:
         history: the open history.
+        cancel: ends a run of a served deployment, by its id; tells whether there was one to end.
         sleep: waits between two looks.
         now: the time.
     """
@@ -34,10 +35,11 @@ class LocalRuns:
         self,
         history: History,
         *,
+        cancel: Callable[[str], bool],
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._history, self._sleep, self._now = history, sleep, now
+        self._history, self._cancel, self._sleep, self._now = history, cancel, sleep, now
 
     @property
     def place(self) -> str:
@@ -107,9 +109,11 @@ class LocalRuns:
             self._sleep(_LOOK_SECONDS)
 
     def cancel(self, run: Run) -> None:
-        """Refuse: a run on this machine is ended in its own process."""
+        """Have the process of a served deployment's run end it; a run in any other process is ended there."""
         if run.has_ended:
             raise Conflict(f"Run {run.name!r} cannot be cancelled: it has ended, {run.state.name}.")
+        if self._cancel(run.id):
+            return
         where = f"It runs in {run.process}: end it" if run.process else "End it"
         raise Conflict(f"Run {run.name!r} cannot be cancelled from here. {where} there, by Ctrl-C or `kill`.")
 

@@ -1,16 +1,16 @@
-"""What the verbs about runs ask for; `locally` and `in_cluster` answer.
+"""What the verbs about runs and deployments ask for; `locally`, `in_cluster` and their siblings answer.
 
 Every call may raise NotFound or NoSuchRun, and in a cluster Refused, Unreachable and Conflict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from towpath.cli.seen import Line, Run, TaskRun
+from towpath.cli.seen import Deployment, Line, Run, TaskRun
 from towpath.states import StateType
 
 
@@ -38,6 +38,30 @@ class LogQuery:
     """Only the last so many of those that there are already."""
     attempt: int | None = None
     """None for the latest, or with `follow` for that and all further ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a deployment's run takes, as far as that can be known before there is one."""
+
+    flow: str
+    """Name of the flow."""
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of its parameters."""
+    preset: Collection[str] = ()
+    """Names of the parameters that the deployment gives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A run that is asked of a deployment."""
+
+    deployment: str
+    parameters: Mapping[str, Any]
+    at: datetime | None = None
+    """Not before."""
+    run_name: str | None = None
+    tags: frozenset[str] = frozenset()
 
 
 class Runs(Protocol):
@@ -101,4 +125,34 @@ class Runs(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+        ...
+
+
+class Deployments(Protocol):
+    """The deployments of one place."""
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of the same place."""
+        ...
+
+    @property
+    def how_to_make_one(self) -> str:
+        """What to do where there is none, in a sentence."""
+        ...
+
+    def list(self) -> Sequence[Deployment]:
+        """Give all, by name."""
+        ...
+
+    def takes(self, deployment: str) -> Taken:
+        """Tell what a run takes.
+
+        Raises:
+            NotFound: there is no such deployment; the message says which there are.
+        """
+        ...
+
+    def run(self, wanted: Wanted) -> Run:
+        """Have a run made."""
         ...

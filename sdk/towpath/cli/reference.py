@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _lines() -> Iterator[str]:
     yield from (_HEAD, *_examples(EXAMPLES), "## Which runs", "", TARGETS, "")
-    yield "`deployments` and `deploy` are about clusters only: they take `-n` and `--context`, and ask no further."
+    yield "`deploy` is about clusters only: it takes `-n` and `--context`, and asks no further."
     yield from ("", _JSON, "## Exit codes", "", "| code | meaning |", "| --- | --- |")
     yield from (f"| {code.value} | {code.meaning} |" for code in Exit)
     yield from ("", "## Verbs", "", "| verb | does |", "| --- | --- |")

@@ -124,6 +124,21 @@ class TaskRun:
     run_count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A deployment: a resource of a cluster, or what is served on this machine."""
+
+    name: str
+    flow: str
+    ready: bool | None
+    """Whether it can be run at once; None: nobody has said so yet."""
+    message: str | None = None
+    """Why not, or what else there is to say."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    created: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of a log."""

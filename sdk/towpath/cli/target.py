@@ -1,4 +1,4 @@
-"""Which runs are meant: those of this machine, or those of a cluster."""
+"""Which runs and deployments are meant: those of this machine, or those of a cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from towpath.errors import ConfigurationError
 if TYPE_CHECKING:
     import argparse
 
-    from towpath.cli.port import Runs
+    from towpath.cli.locally import LocalRuns
+    from towpath.cli.port import Deployments, Runs
     from towpath.cluster.console import Console
     from towpath.cluster.port import Cluster
 
@@ -40,19 +41,34 @@ def is_cluster(asked: argparse.Namespace, environment: Mapping[str, str] = os.en
 def runs_meant(asked: argparse.Namespace) -> Iterator[Runs]:
     """Open the place whose runs are meant."""
     if not is_cluster(asked):
-        from towpath.cli.locally import LocalRuns
-        from towpath.history import open_history
-
-        local = LocalRuns(open_history())
-        try:
+        with _local_runs() as local:
             yield local
-        finally:
-            local.close()
         return
     with cluster_meant(asked) as (cluster, console):
         from towpath.cli.in_cluster import ClusterRuns
 
         yield ClusterRuns(cluster, console, flags_for(asked))
+
+
+@contextmanager
+def deployments_meant(asked: argparse.Namespace) -> Iterator[Deployments]:
+    """Open the place whose deployments are meant."""
+    if not is_cluster(asked):
+        from towpath.cli.deployments_locally import LocalDeployments
+        from towpath.history.place import history_file
+        from towpath.serving.book import Book
+        from towpath.serving.calling import caller
+
+        with _local_runs() as local:
+            file = history_file()
+            assert file is not None, "a history that is off cannot be opened"
+            with Book(file) as book:
+                yield LocalDeployments(book, caller(), local)
+        return
+    with cluster_meant(asked) as (cluster, console):
+        from towpath.cli.deployments_in_cluster import ClusterDeployments
+
+        yield ClusterDeployments(cluster, console, flags_for(asked))
 
 
 @contextmanager
@@ -66,6 +82,19 @@ def cluster_meant(asked: argparse.Namespace) -> Iterator[tuple[Cluster, Console]
         yield cluster, Console(cluster, cluster.namespace)
     finally:
         cluster.close()
+
+
+@contextmanager
+def _local_runs() -> Iterator[LocalRuns]:
+    from towpath.cli.locally import LocalRuns
+    from towpath.history import open_history
+    from towpath.serving.cancelling import cancel
+
+    local = LocalRuns(open_history(), cancel=cancel)
+    try:
+        yield local
+    finally:
+        local.close()
 
 
 def flags_for(asked: argparse.Namespace) -> str:

@@ -49,7 +49,7 @@ TIMEOUT: Final = value(
 
 GROUPS: Final = (
     Group("runs", "see and steer runs"),
-    Group("deployments", "see and run deployments in a cluster"),
+    Group("deployments", "see and run deployments"),
     Group("flows", "see flows"),
 )
 
@@ -181,7 +181,7 @@ VERBS: Final = (
     ),
     Verb(
         ("runs", "cancel"),
-        "cancel runs in a cluster, with all runs below them",
+        "cancel runs, with all runs below them",
         "runs:cancel",
         (
             place("run", "whole name or id of the run", nargs="+"),
@@ -195,7 +195,8 @@ VERBS: Final = (
                 "wait for its end",
             ),
         ),
-        "A run on this machine is ended in the process that it runs in, by Ctrl-C or `kill`.",
+        "On this machine, runs of deployments that are served can be cancelled; any other is ended in the process that"
+        " it runs in, by Ctrl-C or `kill`.",
     ),
     Verb(
         ("runs", "delete"),
@@ -218,9 +219,10 @@ VERBS: Final = (
         ("deployments", "ls"),
         "list deployments",
         "deployments:ls",
-        (*IN_CLUSTER, JSON),
+        (*TARGET, JSON),
         (
-            Example("towpath deployments ls", "those of the kubeconfig's context"),
+            Example("towpath deployments ls", "those that are served on this machine"),
+            Example("towpath deployments ls --cluster", "those of the kubeconfig's context"),
             Example("towpath deployments ls -n data --json | jq -r '.[].name'", "names, for a script"),
         ),
     ),
@@ -240,7 +242,7 @@ VERBS: Final = (
                 help="not before this time, such as 2026-01-31T06:00, local unless it has an offset",
             ),
             TIMEOUT,
-            *IN_CLUSTER,
+            *TARGET,
             JSON,
         ),
         (
@@ -249,9 +251,10 @@ VERBS: Final = (
                 "towpath deployments run nightly -n data -p day=2026-01-31 --watch",
                 "other parameters; wait for the end",
             ),
-            Example("run=$(towpath deployments run nightly) && towpath runs logs $run --cluster -f", "its log"),
+            Example("run=$(towpath deployments run nightly -n data) && towpath runs logs $run -n data -f", "its log"),
         ),
-        "The name of the new run goes to standard output.",
+        "The name of the new run goes to standard output. On this machine a run waits until its deployment is served,"
+        " and what looks like JSON is read as JSON: -p 'label=\"5\"' gives the text 5.",
     ),
     Verb(
         ("flows", "ls"),
@@ -341,14 +344,14 @@ VERBS: Final = (
 )
 
 TARGETS: Final = (
-    "Runs are looked for on this machine, unless -n/--namespace, --context or --cluster is given, or TOWPATH_TARGET is"
-    " set to cluster; then --local means this machine."
+    "Runs and deployments are looked for on this machine, unless -n/--namespace, --context or --cluster is given, or"
+    " TOWPATH_TARGET is set to cluster; then --local means this machine."
 )
 EXAMPLES: Final = (
     Example("towpath run etl.py:etl -p day=2026-01-31", "run a flow here"),
     Example("towpath runs ls", "what ran on this machine"),
     Example("towpath deploy etl.py:etl --image registry.example/etl:1 --apply", "make it known to a cluster"),
-    Example("towpath deployments run etl --watch", "run it there"),
+    Example("towpath deployments run etl --cluster --watch", "run it there"),
     Example("towpath runs tree etl-a1b2c3 -n data", "how it went"),
     Example("towpath doctor", "when something does not work"),
 )

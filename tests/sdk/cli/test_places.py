@@ -85,7 +85,9 @@ class OnThisMachine:
         self.writer = Writer(file, pytest.fail)
         self.writer.thread.start()
         self.writer.flush(10)
-        self.runs: Runs = LocalRuns(open_history(file), sleep=lambda _: time.sleep(0.01))
+        self.cancelled: list[str] = []  # runs of served deployments that were asked to end
+        self.served: set[str] = set()
+        self.runs: Runs = LocalRuns(open_history(file), cancel=self._cancel, sleep=lambda _: time.sleep(0.01))
         self._roots: dict[str, str] = {}
         self._at = NOW.timestamp() - 3600
 
@@ -97,6 +99,10 @@ class OnThisMachine:
         facts["parameters"] = f'{{"name": "{name}"}}'
         self.writer.notes.put(flow_note(StateType.RUNNING, self._at, id=name, name=name, **facts))
         self.change(name, state)
+
+    def _cancel(self, run_id: str) -> bool:
+        self.cancelled += [run_id] if run_id in self.served else []
+        return run_id in self.served
 
     def change(self, name: str, state: str) -> None:
         """Note a state."""
@@ -255,13 +261,16 @@ def test_a_run_in_a_cluster_is_cancelled_by_a_wish_and_deleted_by_force() -> Non
 
 
 def test_a_run_on_this_machine_is_ended_where_it_runs(tmp_path: Path) -> None:
-    """Neither cancel nor --force reaches into another process: the sentence says which one it is."""
+    """Neither cancel nor --force reaches into a stranger's process, the sentence says which; a served run is ended."""
     place = OnThisMachine(tmp_path / "history.db")
     place.add("top", "RUNNING")
     with pytest.raises(TowpathError, match=r"It runs in process \d+ on .*: end it there, by Ctrl-C or `kill`"):
         place.runs.cancel(place.runs.get("top"))
     with pytest.raises(TowpathError, match="has ended"):
         place.runs.delete(place.runs.get("top"), force=True)
+    place.served.add("top")
+    place.runs.cancel(place.runs.get("top"))
+    assert place.cancelled == ["top"]
     place.runs.close()
     place.writer.flush(10, stop=True)
 
