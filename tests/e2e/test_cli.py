@@ -221,12 +221,11 @@ def test_the_doctor_finds_all_well_where_it_is(runs: Runs, terminal: Terminal) -
 
 
 @pytest.fixture
-def as_runner(runs: Runs, cluster: Cluster, tmp_path: Path) -> Path:
+def as_nobody(runs: Runs, cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
     """The kubeconfig of somebody who may do little: a service account without a role."""
     accounts = f"/api/v1/namespaces/{runs.namespace}/serviceaccounts"
-    account = "nobody-in-particular"
-    if runs.kube.find(f"{accounts}/{account}") is None:
-        runs.kube.create(accounts, {"metadata": {"name": account}})
+    account = f"nobody-{runs.prefix}"
+    runs.kube.create(accounts, {"metadata": {"name": account}})
     token = runs.kube.create(
         f"{accounts}/{account}/token", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     )
@@ -234,14 +233,15 @@ def as_runner(runs: Runs, cluster: Cluster, tmp_path: Path) -> Path:
     config["users"][0]["user"] = {"token": token["status"]["token"]}
     file = tmp_path / "kubeconfig"
     file.write_text(yaml.safe_dump(config))
-    return file
+    yield file
+    runs.kube.delete(f"{accounts}/{account}")
 
 
 def test_who_may_do_little_is_told_what_is_lacking(
-    terminal: Terminal, as_runner: Path, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, as_nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refusal is a sentence with a code of its own, and the doctor names each right."""
-    monkeypatch.setenv("KUBECONFIG", str(as_runner))
+    monkeypatch.setenv("KUBECONFIG", str(as_nobody))
     terminal.type("runs", "ls", code=Exit.NO_CLUSTER)
     assert "403" in terminal.err
     found = {one["check"]: one for one in terminal.json("doctor", code=Exit.NOT_COMPLETED)}
