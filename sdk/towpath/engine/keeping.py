@@ -79,8 +79,13 @@ class Keeping:
 NOT_KEPT: Final = Keeping(None, None, False)
 
 
-def keeping_of(context: RunContext) -> Keeping:
-    """Tell what becomes of the result of a task run, whose arguments are known by now."""
+def keeping_of(context: RunContext, *, has_arguments: bool) -> Keeping:
+    """Tell what becomes of the result of a task run, whose arguments are known by now.
+
+    Args:
+        context: of the run.
+        has_arguments: whether it was given any, be they the right ones or not.
+    """
     task, run = context.task, context.task_run
     assert task is not None
     assert run is not None
@@ -92,7 +97,8 @@ def keeping_of(context: RunContext) -> Keeping:
         key: str | None = _rendered(task.result_storage_key, context)
         looks_up = policy is not None
     else:
-        key = None if policy is None else _key(policy, context)
+        fits = len(run.parameters) == len(task.signature.parameters) and bool(run.parameters) >= has_arguments
+        key = _key(policy, context) if policy is not None and fits else None  # what does not fit, the call itself tells
         looks_up = key is not None
     return Keeping(store, key or f"{RUNS}/{run.id}", looks_up, None if policy is None else policy.isolation_level)
 
@@ -104,9 +110,7 @@ def store_of(
     result_storage: StorageLike | None = None,
 ) -> ResultStore:
     """Give the store of a flow's or task's results: as told, else as it says, else as the flow round it, or as set."""
-    base = context.results
-    if base is None:
-        base = context.results = ResultStore()
+    base = store_in(context)
     changes = {
         "result_storage": definition.result_storage,
         "serializer": definition.result_serializer,
@@ -121,6 +125,13 @@ def store_of(
     if known is None or known[0] is not base or known[1] is not policy:
         known = definition.kept_in = (base, policy, base.changed(**changes))  # type: ignore[arg-type]
     return known[2]
+
+
+def store_in(context: RunContext) -> ResultStore:
+    """Give the store of a run that says nothing itself."""
+    if context.results is None:
+        context.results = ResultStore()
+    return context.results
 
 
 def _policy_of(task: Task[..., Any]) -> CachePolicy | None:
@@ -141,8 +152,6 @@ def _key(policy: CachePolicy, context: RunContext) -> str | None:
     assert task is not None
     assert run is not None
     parameters = dict(run.parameters)
-    if len(parameters) != len(task.signature.parameters):
-        return None  # the arguments do not fit: the call itself will say so
     if isinstance(task.fn, types.MethodType):
         parameters = {task.fn.__func__.__code__.co_varnames[0]: task.fn.__self__, **parameters}
     flow_parameters = {} if context.flow_run is None else dict(context.flow_run.parameters)

@@ -12,7 +12,7 @@ from towpath.engine import core
 from towpath.engine.effects import Ending, Event, Returned
 from towpath.engine.execution import persists_in
 from towpath.engine.flow_execution import FlowExecution
-from towpath.engine.keeping import RUNS, KeptState, say, store_of
+from towpath.engine.keeping import RUNS, KeptState, say, store_in
 from towpath.engine.steps import Steps, settled, settled_async
 from towpath.errors import StorageError, UnreadableRecord
 from towpath.results import ResultStore
@@ -48,7 +48,7 @@ class KeptFlowExecution(FlowExecution):
         """Give the end that this call had when the flow that calls was tried before; None if it had none."""
         if not self._is_again or not self._persists:
             return None
-        key, store = self._key(), store_of(self.definition, self.context)
+        key, store = self._key(), store_in(self.context)
         try:
             record = yield from _do(store, lambda: store.find(key), in_loop=in_loop)
             if record is None:
@@ -67,7 +67,7 @@ class KeptFlowExecution(FlowExecution):
             return event
         if not self._persists:
             return Returned(event.value, self._without_value(ending, None, None))
-        key, store = self._key(), store_of(self.definition, self.context)
+        key, store = self._key(), store_in(self.context)
         try:
             packed = store.pack(event.value, key, source=self.run.name)
             yield from _do(store, lambda: store.put(packed), in_loop=in_loop)

@@ -88,7 +88,7 @@ class KeptTaskExecution(TaskExecution):
     def _made(self, kind: type[BaseTransaction]) -> BaseTransaction:
         """Make the transaction of a try."""
         task = self.definition
-        keeping = self._keeping = keeping_of(self.context)
+        keeping = self._keeping = keeping_of(self.context, has_arguments=bool(self.args or self.kwargs))
         refreshes = settings.refresh_cache() if task.refresh_cache is None else task.refresh_cache
         return kind(
             keeping.key,
