@@ -26,17 +26,17 @@ from towpath.cluster.standing import Standing, cancel_reason, report, standing, 
 from towpath.errors import (
     ClusterError,
     Conflict,
+    FlowRunCancelled,
     NotFound,
     Refused,
     ResultTooLarge,
     TowpathError,
     Unreachable,
 )
-from towpath.states import Reason, StateType
+from towpath.states import Reason, State, StateType
 
 if TYPE_CHECKING:
     from towpath.runs import FlowRun
-    from towpath.states import State
     from towpath.stores import StorageLike
 
 #: How long a pod waits for the API, and for the operator, before it gives up and leaves the run to the next attempt.
@@ -93,7 +93,7 @@ class RunReporter:
         """
         if state.is_final():
             self.ending = True
-            self._end(run, state)
+            self._end(run, self._as_wanted(state))
         elif self._seen is None:
             self._begin(state)
         else:
@@ -110,6 +110,16 @@ class RunReporter:
             return False
         self._why_cancelled = cancel_reason(run)
         return wants_cancel(run)
+
+    def _as_wanted(self, state: State[Any]) -> State[Any]:
+        """Give the end that was wanted to a run that failed by a child's cancel.
+
+        Who cancels a tree is heard in any order: a child may be gone before this process is told to stop.
+        """
+        failed_by_cancel = state.type is StateType.FAILED and isinstance(state.error(), FlowRunCancelled)
+        if failed_by_cancel and self.wanted_cancelled():
+            return State(StateType.CANCELLED, message="The run was cancelled.")
+        return state
 
     def _begin(self, state: State[Any]) -> None:
         try:

@@ -16,7 +16,7 @@ from towpath import names
 from towpath.cluster.own import OwnRun
 from towpath.cluster.reports import RunOver, RunReporter
 from towpath.engine.effects import Ended
-from towpath.errors import Conflict, EntrypointError, ParameterError, Refused, Unreachable
+from towpath.errors import Conflict, EntrypointError, FlowRunCancelled, ParameterError, Refused, Unreachable
 from towpath.runs import FlowRun
 from towpath.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Retrying, Running, State
 
@@ -283,6 +283,21 @@ def test_an_end_has_its_reason_and_says_whose_it_is(
         kind,
         type_,
     )
+
+
+@pytest.mark.parametrize(("wanted", "type_"), [(True, "CANCELLED"), (False, "FAILED")])
+def test_a_run_that_hears_of_a_cancel_from_its_child_first_is_cancelled_too(
+    world: World, wanted: bool, type_: str
+) -> None:
+    """A child's cancel fails its parent, unless the parent was to be cancelled as well and is only told later."""
+    world.begin()
+    if wanted:
+        world.operator_writes(state=CANCELLING)
+
+    world.end(Failed(data=FlowRunCancelled("The child was cancelled.")))
+
+    assert world.status["state"]["type"] == type_
+    assert ("error" in world.status) is not wanted
 
 
 def test_a_cancelled_run_says_why(world: World) -> None:
