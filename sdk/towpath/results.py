@@ -129,9 +129,9 @@ class ResultStore:
                     " cache_policy=POLICY.configure(lock_manager=FileSystemLockManager('/shared/locks')), or"
                     " ResultStore(lock_manager=...)."
                 )
-            from towpath.locking.filesystem import FileSystemLockManager
+            from towpath.locking.filesystem import locks_in
 
-            self._lock_manager = FileSystemLockManager(f"{self.place.basepath}/{_LOCKS}")
+            return locks_in(f"{self.place.basepath}/{_LOCKS}")  # the same for all, or one could not give back another's
         return self._lock_manager
 
     def changed(

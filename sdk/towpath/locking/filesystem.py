@@ -155,6 +155,19 @@ class FileSystemLockManager:
         return f"FileSystemLockManager({str(self.lock_files_directory)!r})"
 
 
+_of_folders: Final[dict[str, FileSystemLockManager]] = {}
+
+
+def locks_in(folder: str) -> FileSystemLockManager:
+    """Give the manager of a folder's locks, the same to all who ask in this process.
+
+    Args:
+        folder: an absolute path.
+    """
+    known = _of_folders.get(folder)
+    return _of_folders.setdefault(folder, FileSystemLockManager(folder)) if known is None else known
+
+
 def _is_at(path: Path, file: int) -> bool:
     """Tell whether an open file is the one that stands under a path."""
     try:

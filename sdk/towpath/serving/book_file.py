@@ -58,7 +58,7 @@ class BookFile:
     def has_changed(self) -> bool:
         """Tell whether anybody else has written to the file since this was asked last; costs next to nothing."""
         with self._lock:
-            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            version: int = self._look("PRAGMA data_version", ())[0][0]
             changed, self._seen = version != self._seen, version
             return changed
 

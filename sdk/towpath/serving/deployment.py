@@ -122,7 +122,9 @@ def to_deployment(
     _check_names(flow, {name: value for one in made for name, value in one.parameters.items()} | given)
     for one in made:
         if one.active:  # else each of its runs would fail
-            flow.validate_parameters({**given, **one.parameters})
+            bound = flow.signature.bind_names({**given, **one.parameters})
+            if flow.should_validate_parameters:
+                flow.signature.validate(bound)
     return ServedDeployment(
         name=name or flow.name,
         flow=flow,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from towpath.errors import StorageError
-from towpath.locking.filesystem import FileSystemLockManager
+from towpath.locking.filesystem import FileSystemLockManager, locks_in
 from towpath.locking.memory import MemoryLockManager
 from towpath.locking.protocol import LockManager
 
@@ -194,6 +194,15 @@ def test_two_managers_of_one_folder_agree(tmp_path: Path) -> None:
     assert not other.acquire_lock("k", "b", 0)
     one.release_lock("k", "a")
     assert other.acquire_lock("k", "b", 0)
+
+
+def test_all_who_ask_for_a_folders_locks_have_the_same() -> None:
+    """However many ask at the same moment: what one has taken, another may give back on its behalf."""
+    found: list[LockManager] = []
+    threads = [beside(lambda: found.append(locks_in("/nowhere/at-all"))) for _ in range(20)]
+    for thread in threads:
+        thread.join(10)
+    assert len(set(map(id, found))) == 1
 
 
 def test_a_forked_process_does_not_hold_its_parents_locks(tmp_path: Path) -> None:

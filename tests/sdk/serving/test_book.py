@@ -181,6 +181,14 @@ def test_a_change_by_others_is_seen(book: Book, path: Path) -> None:
     assert not book.has_changed()
 
 
+def test_a_book_that_was_closed_says_so(book: Book) -> None:
+    """An error of the history, whatever is asked."""
+    book.close()
+    for ask in (book.has_changed, book.deployments, lambda: book.enter(KEY, [order()], START)):
+        with pytest.raises(HistoryError, match="closed database"):
+            ask()
+
+
 def test_a_book_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     """A file where a folder should be: the place, and the setting that names another."""
     (tmp_path / "file").touch()

@@ -29,6 +29,7 @@ def anything(**options: Any) -> None:
     """Take anything."""
 
 
+trusting = etl.with_options(validate_parameters=False)
 patient = etl.with_options(retries=9)
 
 
@@ -107,6 +108,14 @@ def test_a_switched_off_schedule_need_not_be_able_to_run() -> None:
     assert etl.to_deployment(schedules=[Cron("@daily", active=False)]).schedules[0].active is False
     with pytest.raises(ParameterError, match="dya"):
         etl.to_deployment(schedules=[Cron("@daily", active=False, parameters={"dya": 1})])
+
+
+def test_a_flow_that_does_not_validate_takes_what_it_is_given() -> None:
+    """But what is missing is missing all the same."""
+    made = trusting.to_deployment(cron="@daily", parameters={"day": "x"})
+    assert made.parameters == {"day": "x"}
+    with pytest.raises(ParameterError, match="day is missing"):
+        trusting.to_deployment(cron="@daily")
 
 
 def test_required_parameters_may_come_with_the_call() -> None:
