@@ -67,8 +67,8 @@ class KeptFlowExecution(FlowExecution):
             return event
         if not self._persists:
             return Returned(event.value, self._without_value(ending, None, None))
-        key, store = self._key(), store_in(self.context)
         try:
+            key, store = self._key(), store_in(self.context)
             packed = store.pack(event.value, key, source=self.run.name)
             yield from _do(store, lambda: store.put(packed), in_loop=in_loop)
         except Exception as error:

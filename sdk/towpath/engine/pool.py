@@ -40,14 +40,16 @@ class Pool:
         task, run = execution.definition, execution.run
         names = ("name", "run_count", "dynamic_key", "started", "tags")
         facts = {name: getattr(run, name) for name in names}
-        parts = (task, execution.args, execution.kwargs, run.id, facts, current_tags(), execution.context.log_prints)
+        context = execution.context
+        ways = {"log_prints": context.log_prints, "persists": context.persists, "results": context.results}
+        parts = (task, execution.args, execution.kwargs, run.id, facts, current_tags(), ways)
         try:
             data = dumps_call(task.name, lambda: run.parameters, parts)
         except SerializationError:
             execution.unfit = True
             raise
-        process = self._take(execution.context)
-        job = Job(execution.context, self.lane)
+        process = self._take(context)
+        job = Job(context, self.lane)
         try:
             kind, value = process.run(job, data)
         except BaseException:

@@ -124,28 +124,29 @@ class Worker:
 
     def _run(self, data: bytes) -> tuple[str, bytes]:
         try:
-            task, args, kwargs, run_id, facts, in_force, log_prints = loads(data)
+            task, args, kwargs, run_id, facts, in_force, ways = loads(data)
         except Exception as error:
             return "unfit", dumps_error(error)
         scope = RemoteScope(self)
         flow, flow_run = self._facts
-        outer = RunContext(flow=flow, flow_run=flow_run, scope=scope, log_prints=log_prints)
+        outer = RunContext(flow=flow, flow_run=flow_run, scope=scope, **ways)
         here.lane = RemoteLane(self)
         token = enter(outer)
         try:
             with tags(*in_force):
-                return self._outcome(task, args, kwargs, run_id, facts)
+                return self._outcome(task, args, kwargs, run_id, facts, persists=outer.persists)
         finally:
             here.lane = None
             leave(token)
 
     def _outcome(
-        self, task: Task[..., Any], args: Any, kwargs: Any, run_id: str, facts: dict[str, Any]
+        self, task: Task[..., Any], args: Any, kwargs: Any, run_id: str, facts: dict[str, Any], *, persists: bool
     ) -> tuple[str, bytes]:
         try:
             execution = TaskExecution(task, args, kwargs, None, number=facts["dynamic_key"])
             execution.timeout_seconds = None
             execution.run.identify(run_id)
+            execution.context.persists = persists
             for name, value in facts.items():
                 setattr(execution.run, name, value)
             enter(execution.context)

@@ -671,6 +671,32 @@ def test_processes_keep_results_too(fn: Counted, tmp_path: Path) -> None:
     assert os.getpid() not in first
 
 
+def test_tasks_of_a_task_in_another_process_are_kept_too(tmp_path: Path) -> None:
+    """As the flow says, where it says; be they called there, or submitted from there."""
+
+    @task
+    def inner(x: int) -> int:
+        import os
+
+        return os.getpid() + x
+
+    @task(persist_result=False)
+    def outer() -> list[int]:
+        return [inner(1), inner(1), inner.submit(2).result()]
+
+    @task
+    def kept() -> list[int]:
+        return [inner(3), inner.submit(3).result()]
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=2), result_storage=tmp_path / "kept")
+    def etl() -> Any:
+        outer.submit().result()
+        return kept.submit().result()
+
+    etl()
+    assert len(list(ResultStore(tmp_path / "kept").keys())) == 3
+
+
 def test_options_that_cannot_work_are_refused_at_once() -> None:
     """Where the decorator stands, with the value."""
     wrong: list[tuple[dict[str, Any], str]] = [
