@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -33,7 +34,8 @@ _UNABLE: Final = 1
 
 def main() -> int:
     """Run what standard input says; gives the exit code."""
-    preparation = sys.stdin.readline()
+    told = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 unbuffered: whether more has come can be seen
+    preparation = told.readline()
     if not preparation:
         return 0
     order: Mapping[str, Any] = json.loads(preparation)
@@ -46,7 +48,9 @@ def main() -> int:
     inside.IS_CHILD = True
     try:
         with Readiness(order) as ready:
-            run_id = sys.stdin.readline().strip()
+            if not select.select([told], [], [], 0)[0]:
+                ready.rehearse()
+            run_id = told.readline().decode().strip()
             _leave_standard_input()
             work = ready.take(run_id) if run_id else None
             if work is None:
@@ -74,10 +78,8 @@ class Readiness(ExitStack):
         from towpath.engine.interrupts import Interrupt
         from towpath.entrypoints import load_flow
         from towpath.errors import EntrypointError
-        from towpath.history import recorder
         from towpath.serving.book import Book
 
-        del recorder  # loaded now, needed later
         sys.path[:0] = [entry for entry in order["path"] if entry not in sys.path]
         self.interrupt = Interrupt()
         self.book = self.enter_context(Book(Path(order["history"])))
@@ -87,6 +89,19 @@ class Readiness(ExitStack):
             self.flow = load_flow(order["entrypoint"])
         except EntrypointError as error:
             self.flow = error
+
+        self._example: Mapping[str, Any] = order["example"]
+
+    def rehearse(self) -> None:
+        """Load what runs a flow and what validates its parameters, while there is time for that."""
+        from towpath.engine import drive
+        from towpath.errors import EntrypointError
+        from towpath.serving import telling
+
+        del drive, telling
+        if not isinstance(self.flow, EntrypointError):
+            with suppress(Exception):  # the run itself will say what is wrong
+                self.flow.validate_parameters(self._example)
 
     def take(self, run_id: str) -> Work | None:
         """Take a run; None if it is another's, or nobody wants it any more."""

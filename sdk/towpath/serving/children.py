@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from towpath.serving.place import Place
+    from towpath.serving.deployment import ServedDeployment
 
 _MODULE: Final = "towpath.serving.child"
 
@@ -54,8 +54,8 @@ class Child(Protocol):
 class Processes(Protocol):
     """Starts children."""
 
-    def start(self, place: Place) -> Child:
-        """Start a process that loads a flow and waits to be told which run it is.
+    def start(self, deployment: ServedDeployment) -> Child:
+        """Start a process that loads a deployment's flow and waits to be told which run it is.
 
         Raises:
             OSError: the system has no process to give.
@@ -75,15 +75,17 @@ class PythonProcesses:
     def __init__(self, history: Path, grace_seconds: float, on_exit: Callable[[], None]) -> None:
         self._history, self._grace_seconds, self._on_exit = history, grace_seconds, on_exit
 
-    def start(self, place: Place) -> PythonProcess:
+    def start(self, deployment: ServedDeployment) -> PythonProcess:
         """Start one."""
+        parameters = [one.parameters for one in deployment.schedules if one.active][:1]
         order = {
-            "entrypoint": place.entrypoint,
-            "path": place.path,
+            "entrypoint": deployment.place.entrypoint,
+            "path": deployment.place.path,
+            "example": {**deployment.parameters, **(parameters[0] if parameters else {})},
             "history": str(self._history),
             "grace_seconds": self._grace_seconds,
         }
-        return PythonProcess(place.entrypoint, json.dumps(order), self._on_exit)
+        return PythonProcess(deployment.place.entrypoint, json.dumps(order), self._on_exit)
 
 
 class PythonProcess:

@@ -220,7 +220,7 @@ class Server:
             self._children[run.run_id] = child
             return
         try:
-            child = self._processes.start(self._deployments[run.deployment].place)
+            child = self._processes.start(self._deployments[run.deployment])
         except OSError as error:
             self._not_before = self._monotonic() + _RETRY_SECONDS
             log.error("No process can be started: %s. It is tried again in %g s.", error, _RETRY_SECONDS)  # noqa: TRY400
@@ -244,7 +244,7 @@ class Server:
             is_full = self._limit is not None and len(self._children) + len(self._ready) >= self._limit
             if is_soon and key not in self._ready and not is_full and self._unready.get(key) != due:
                 try:
-                    self._ready[key] = self._processes.start(self._deployments[key].place)
+                    self._ready[key] = self._processes.start(self._deployments[key])
                 except OSError:
                     return  # there is time left, and it will be said when it matters
 

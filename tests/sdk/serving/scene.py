@@ -126,11 +126,11 @@ class FakeProcesses:
         self.children: list[FakeChild] = []
         self.none_left = False
 
-    def start(self, place: Place) -> FakeChild:
+    def start(self, deployment: ServedDeployment) -> FakeChild:
         """Start one."""
         if self.none_left:
             raise BlockingIOError("Resource temporarily unavailable")
-        child = FakeChild(self.book, self.alive, place, 1000 + len(self.children), self.alive.announce())
+        child = FakeChild(self.book, self.alive, deployment.place, 1000 + len(self.children), self.alive.announce())
         self.children.append(child)
         return child
 
