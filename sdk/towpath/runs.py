@@ -15,13 +15,15 @@ from towpath.states import State, StateType
 class TaskCounts:
     """How many task calls a flow run has made, and how they ended."""
 
-    __slots__ = ("_lock", "completed", "failed", "total")
+    __slots__ = ("_lock", "cached", "completed", "failed", "total")
 
     def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
         self.total = 0
         self.completed = 0
         self.failed = 0
+        self.cached = 0
+        """Those of the completed that took a kept result."""
 
     @property
     def running(self) -> int:
@@ -40,6 +42,11 @@ class TaskCounts:
                 self.completed += 1
             else:
                 self.failed += 1
+
+    def took_kept_result(self) -> None:
+        """Count that a call took a kept result; its end is counted too."""
+        with self._lock:
+            self.cached += 1
 
 
 class _Times:

@@ -72,6 +72,8 @@ _FLOW_RUN_ERRORS: Final[dict[StateType, type[RunError]]] = {
 }
 NOT_READY: Final = "NotReady"
 AWAITING_RETRY: Final = "AwaitingRetry"
+CACHED: Final = "Cached"
+ROLLED_BACK: Final = "RolledBack"
 
 
 class State(Generic[R]):

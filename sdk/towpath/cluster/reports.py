@@ -158,7 +158,7 @@ class RunReporter:
         """Say how the run ended: its state as the API has it, and the fields that go with it."""
         type_, name, message, reason = state.type, state.name, state.message, Reason.SUCCEEDED
         tasks = {"total": run.tasks.total, "completed": run.tasks.completed}
-        tasks |= {"failed": run.tasks.failed, "running": run.tasks.running}
+        tasks |= {"failed": run.tasks.failed, "running": run.tasks.running, "cached": run.tasks.cached}
         fields: dict[str, Any] = {"tasks": _counts(tasks), "children": _counts(self._children())}
         error: BaseException | None = None
         if type_ is StateType.COMPLETED and self.keep_result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from towpath.caching import Uncacheable, identity_of, key_of
 from towpath.engine.execution import persists_in
 from towpath.errors import ConfigurationError, MissingResult
 from towpath.loggers import configure, run_logger
+from towpath.names import ENV_RUN
 from towpath.results import ResultStore
 from towpath.states import State
 from towpath.stores.port import checked
@@ -131,6 +133,13 @@ def store_in(context: RunContext) -> ResultStore:
     """Give the store of a run that says nothing itself."""
     if context.results is None:
         context.results = ResultStore()
+        if os.environ.get(ENV_RUN) and settings.result_storage() is None:
+            _say_once(
+                context,
+                "Results are kept in this pod's own file system, and go with it: the next attempt begins anew. Set"
+                " resultStorage of the FlowRun, Flow or Deployment, or @flow(result_storage=...), to a shared place.",
+                None,
+            )
     return context.results
 
 

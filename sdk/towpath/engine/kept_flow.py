@@ -16,7 +16,7 @@ from towpath.engine.keeping import RUNS, KeptState, say, store_in
 from towpath.engine.steps import Steps, settled, settled_async
 from towpath.errors import StorageError, UnreadableRecord
 from towpath.results import ResultStore
-from towpath.states import StateType
+from towpath.states import CACHED, StateType
 
 T = TypeVar("T")
 #: Where in the storage results of flows go that another flow has called in its process.
@@ -57,7 +57,7 @@ class KeptFlowExecution(FlowExecution):
         except (StorageError, UnreadableRecord) as error:
             say(self.context, f"The result kept under {key!r} cannot be used, so the flow runs: {error}")
             return None
-        ending.state.name = "Cached"
+        ending.state.name = CACHED
         ending.state.message = f"The result was kept under {key!r}."
         return Returned(ending.value, self._without_value(ending, store, key))
 

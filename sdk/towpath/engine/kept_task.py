@@ -11,12 +11,11 @@ from towpath.context import current, current_transaction, enter_transaction, lea
 from towpath.engine import core
 from towpath.engine.effects import Ending, Enter, Event, Raised, Returned
 from towpath.engine.execution import persists_in
-from towpath.engine.keeping import NOT_KEPT, KeptState, keeping_of
+from towpath.engine.keeping import NOT_KEPT, KeptState, keeping_of, store_in
 from towpath.engine.steps import Steps, settled, settled_async
 from towpath.engine.task_execution import TaskExecution
 from towpath.errors import ConfigurationError
-from towpath.results import ResultStore
-from towpath.states import TERMINAL, State, StateType
+from towpath.states import CACHED, ROLLED_BACK, TERMINAL, State, StateType
 from towpath.transactions import AsyncTransaction, BaseTransaction, Transaction
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class KeptTaskExecution(TaskExecution):
         self.context.persists = persists_in(task, outer)
         if outer is not None and outer.results is None and self.context.persists:
             with suppress(ConfigurationError):  # the run will come upon it, and tell it as its own
-                self.context.results = outer.results = ResultStore()
+                outer.results = store_in(self.context)
         self._outer = current_transaction()
         self._keeping = NOT_KEPT
 
@@ -108,7 +107,9 @@ class KeptTaskExecution(TaskExecution):
         record = yield from transaction.read_steps()
         assert record is not None
         ending = core.end_of(self.plan, Returned(record.result))
-        ending.state.name = "Cached"
+        ending.state.name = CACHED
+        if self.run.flow_run is not None:
+            self.run.flow_run.tasks.took_kept_result()
         ending.state.message = f"The result was kept under {transaction.key!r}."
         return Returned(ending.value, ending if transaction.is_borrowed else self._without_value(ending))
 
@@ -136,6 +137,9 @@ class KeptTaskExecution(TaskExecution):
 
     def _take_back(self, _: BaseTransaction) -> None:
         """Note that what the run did has been undone."""
-        state: State[Any] = State(StateType.COMPLETED, "RolledBack", "What the run did was rolled back.")
-        state.stamp(self.surroundings.clock.now())
+        state: State[Any] = State(StateType.COMPLETED, ROLLED_BACK, "What the run did was rolled back.")
+        now = self.surroundings.clock.now()
+        state.stamp(now)
         self.run.state = state
+        if (recorder := self.surroundings.recorder) is not None:
+            recorder.enter(self.run, state, now)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from towpath.history.notes import FlowFacts, FlowNote, LeftNote, LineNote, TaskNote
-from towpath.states import AWAITING_RETRY, NOT_READY, TERMINAL, StateType
+from towpath.states import AWAITING_RETRY, NOT_READY, ROLLED_BACK, TERMINAL, StateType
 
 Row = tuple[Any, ...]
 
@@ -31,6 +31,8 @@ class Pending(NamedTuple):
     states: list[Row]
     tasks: list[Row]
     lines: list[Row]
+    later: list[Row]
+    """States of task runs that had ended: (type, what to add to its states, run, task run)."""
     new_tree: bool
     """Whether a run is among them that nobody has called."""
 
@@ -45,16 +47,21 @@ class Ledger:
         self._changed_runs: dict[str, _Run] = {}
         self._states: list[Row] = []
         self._lines: deque[Row] = deque()
+        self._later: list[Row] = []
         self._numbers = itertools.count(1)
         self._new_tree = False
 
     def __bool__(self) -> bool:
-        return bool(self._changed_tasks or self._changed_runs or self._lines)
+        return bool(self._changed_tasks or self._changed_runs or self._lines or self._later)
 
     def task(self, note: TaskNote) -> None:
         """Take up a task run's state."""
         task = self._tasks.get(note.id)
         if task is None:
+            if note.state == ROLLED_BACK:  # the only state that a run enters when it has ended
+                line = state_line(note.type, note.state, note.message, note.since)
+                self._later.append((note.type.value, line, note.run_id, note.id))
+                return
             task = self._tasks[note.id] = _Task(next(self._numbers))
         if task.take(note):
             del self._tasks[note.id]
@@ -91,12 +98,13 @@ class Ledger:
             self._states,
             [task.row() for task in self._changed_tasks.values()],
             list(self._lines),
+            self._later,
             self._new_tree,
         )
 
     def written(self) -> None:
         """Take up that all that was pending has been committed."""
-        self._changed_runs, self._changed_tasks, self._states = {}, {}, []
+        self._changed_runs, self._changed_tasks, self._states, self._later = {}, {}, [], []
         self._lines.clear()
         self._new_tree = False
 

@@ -59,6 +59,7 @@ _TASKS: Final = (
     "INSERT OR REPLACE INTO task_runs (run_id, number, id, task, name, tags, run_count, state_type, states, started,"
     " ended, seconds, process) VALUES"
 )
+_LATER: Final = "UPDATE task_runs SET state_type = ?, states = states || ? WHERE run_id = ? AND id = ?"
 _LINES: Final = "INSERT INTO lines (run_id, task_run, level, message, time) VALUES"
 _PROCESS: Final = (
     "INSERT OR IGNORE INTO processes (token, pid, host, towpath, began, seen) VALUES (:token, :pid, :host, :towpath,"
@@ -191,6 +192,7 @@ class Writer:
                 connection.execute(_FLOW_RUNS, (*row, None if is_left else token))
             _insert(connection, _STATES, pending.states)
             _insert(connection, _TASKS, pending.tasks, token)
+            connection.executemany(_LATER, pending.later)
             _insert(connection, _LINES, pending.lines)
             connection.execute("COMMIT")
         except BaseException:

@@ -586,6 +586,37 @@ def test_a_task_in_a_block_is_a_part_of_it(fn: Counted) -> None:
     assert len(keys()) == 2
 
 
+def test_the_history_tells_what_was_cached_and_rolled_back() -> None:
+    """State by state; and the flow run counts what it took from storage."""
+
+    @task(cache_policy=INPUTS)
+    def cached() -> None: ...
+
+    @task(on_rollback=[lambda txn: None])
+    def undone() -> None: ...
+
+    @flow
+    def etl() -> None:
+        cached()
+        cached()
+        with transaction():
+            undone()
+            raise ValueError
+
+    runs: list[Any] = []
+    etl.on_failure(lambda flow, run, state: runs.append(run))
+    with harness() as towpath:
+        etl(return_state=True)
+        [run] = towpath.history.runs()
+        tasks = towpath.history.tasks(run.id)
+    assert [(each.name, [state.name for state in each.states]) for each in tasks] == [
+        ("cached-0", ["Running", "Completed"]),
+        ("cached-1", ["Running", "Cached"]),
+        ("undone-0", ["Running", "Completed", "RolledBack"]),
+    ]
+    assert (runs[0].tasks.total, runs[0].tasks.completed, runs[0].tasks.cached) == (3, 3, 1)
+
+
 def test_a_retry_within_a_block_undoes_nothing_of_the_others() -> None:
     """A block fails with a task that has failed for good, not with each of its tries."""
     undone: list[str] = []
@@ -711,6 +742,19 @@ def test_options_that_cannot_work_are_refused_at_once() -> None:
             task(Counted(), **options)
     with pytest.raises(ConfigurationError, match="There is no serializer 'yaml'"):
         flow(result_serializer="yaml")(Counted())
+
+
+def test_a_pod_without_shared_storage_says_so(
+    fn: Counted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once: what is kept in the pod is of no use to the next one."""
+    monkeypatch.setenv("TOWPATH_RUN", "etl-1")
+    load = task(fn, cache_policy=INPUTS)
+    flow(lambda: [load(1), load(2)])()
+    flow(lambda: [load(3)])()
+    [line] = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert "Results are kept in this pod's own file system" in line
+    assert "resultStorage" in line
 
 
 def test_asking_for_a_cache_without_keeping_anything_is_told(fn: Counted, caplog: pytest.LogCaptureFixture) -> None:
