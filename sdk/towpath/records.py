@@ -23,6 +23,7 @@ VERSION: Final = 1
 _MARK: Final = "towpath-result"
 _PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
 _LONGEST_LINE: Final = 16_384
+_written: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def encode(metadata: RecordMetadata, data: bytes) -> bytes:
     for name in _FIELDS:
         if (value := getattr(metadata, name)) is not None and value != "":
             line[name] = value
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n" + data
+    return _written(line).encode() + b"\n" + data
 
 
 def decode(record: bytes) -> tuple[RecordMetadata, memoryview]:
