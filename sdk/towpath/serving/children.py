@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from towpath.serving.deployment import ServedDeployment
 
 _MODULE: Final = "towpath.serving.child"
+#: Longer parameters are not rehearsed: what is told at the start has to fit into a pipe that nobody reads yet.
+_EXAMPLE_LENGTH: Final = 8_000
 
 
 class Child(Protocol):
@@ -78,10 +80,11 @@ class PythonProcesses:
     def start(self, deployment: ServedDeployment) -> PythonProcess:
         """Start one."""
         parameters = [one.parameters for one in deployment.schedules if one.active][:1]
+        example = {**deployment.parameters, **(parameters[0] if parameters else {})}
         order = {
             "entrypoint": deployment.place.entrypoint,
             "path": deployment.place.path,
-            "example": {**deployment.parameters, **(parameters[0] if parameters else {})},
+            "example": example if len(json.dumps(example)) <= _EXAMPLE_LENGTH else {},
             "history": str(self._history),
             "grace_seconds": self._grace_seconds,
         }
