@@ -105,7 +105,9 @@ def task_execution(
         wait_for: what has to end before.
         number: which call of the task it is, where that has been counted; None: the next.
     """
-    if task.is_kept or current_transaction() is not None or (task.persists is None and _persists_here()):
+    outer = current()
+    persists = task.persists is None and (settings.persist_by_default() if outer is None else outer.persists)
+    if persists or task.is_kept or current_transaction() is not None:
         from towpath.engine.kept_task import KeptTaskExecution
 
         return KeptTaskExecution(task, args, kwargs, wait_for, number=number)
@@ -134,11 +136,6 @@ def _execution(
     run = flow_execution(flow, nested(flow, outer), flow.signature.bind, surroundings, None)
     run.args, run.kwargs, run.wait_for = args, kwargs, wait_for
     return run
-
-
-def _persists_here() -> bool:
-    outer = current()
-    return settings.persist_by_default() if outer is None else outer.persists
 
 
 def _begin(work: Submitted) -> Future[Any]:

@@ -21,6 +21,7 @@ from towpath.engine.effects import (
     READY,
     Answer,
     Ask,
+    Concluded,
     Effect,
     Ended,
     Ending,
@@ -120,8 +121,10 @@ def unready(plan: Plan, event: Event) -> Ending:
 def end_of(plan: Plan, event: Event) -> Ending:
     """Tell how a run ends whose code returned, raised, or ran out of time."""
     match event:
-        case Returned(value, ending):
-            return ending or _end_of_value(plan, value)
+        case Returned(value):
+            return _end_of_value(plan, value)
+        case Concluded(ending):
+            return ending
         case Raised(error):
             name = "TimedOut" if isinstance(error, TimeoutError) else None
             message = f"{plan.noun} encountered an exception: {told(error)}"
@@ -184,4 +187,4 @@ def _ending_of_flow(state: State[Any]) -> Ending:
 def _settling(event: Event, ending: Ending) -> Settle:
     if isinstance(event, TimedOut):
         return Settle(How.INTERRUPT, ending.state.message or "")
-    return Settle(How.FINISH if isinstance(event, Returned) else How.DROP)
+    return Settle(How.FINISH if isinstance(event, (Returned, Concluded)) else How.DROP)

@@ -112,8 +112,13 @@ class Returned:
     """User code returned; futures in the value are replaced by the states they ended in."""
 
     value: Any
-    ending: Ending | None = None
-    """How the run ends, if that is not for the core to tell from the value: the result is one that was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """The run ends well, and how is not for the core to tell: the result is one that was kept, or is kept elsewhere."""
+
+    ending: Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,7 @@ class Answer:
 
 
 READY: Final = Answer(retry=True)
-Event: TypeAlias = Returned | Raised | TimedOut | NotReady | Answer | None
+Event: TypeAlias = Returned | Concluded | Raised | TimedOut | NotReady | Answer | None
 
 
 @dataclass(frozen=True, slots=True)

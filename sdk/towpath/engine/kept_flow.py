@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from towpath.caching import Uncacheable, key_of
 from towpath.context import current
 from towpath.engine import core
-from towpath.engine.effects import Ending, Event, Returned
+from towpath.engine.effects import Concluded, Ending, Event, Returned
 from towpath.engine.execution import persists_in
 from towpath.engine.flow_execution import FlowExecution
 from towpath.engine.keeping import RUNS, KeptState, say, store_in
@@ -44,7 +44,7 @@ class KeptFlowExecution(FlowExecution):
         found = await settled_async(self._found(in_loop=True))
         return found or await settled_async(self._kept(await super().call_async(), in_loop=True))
 
-    def _found(self, *, in_loop: bool) -> Steps[Returned | None]:
+    def _found(self, *, in_loop: bool) -> Steps[Concluded | None]:
         """Give the end that this call had when the flow that calls was tried before; None if it had none."""
         if not self._is_again or not self._persists:
             return None
@@ -59,14 +59,14 @@ class KeptFlowExecution(FlowExecution):
             return None
         ending.state.name = CACHED
         ending.state.message = f"The result was kept under {key!r}."
-        return Returned(ending.value, self._without_value(ending, store, key))
+        return Concluded(self._without_value(ending, store, key))
 
     def _kept(self, event: Event, *, in_loop: bool) -> Steps[Event]:
         ending = core.end_of(self.plan, event)
         if not isinstance(event, Returned) or ending.state.type is not StateType.COMPLETED:
             return event
         if not self._persists:
-            return Returned(event.value, self._without_value(ending, None, None))
+            return Concluded(self._without_value(ending, None, None))
         try:
             key, store = self._key(), store_in(self.context)
             packed = store.pack(event.value, key, source=self.run.name)
@@ -74,8 +74,8 @@ class KeptFlowExecution(FlowExecution):
         except Exception as error:
             ending.state.message = f"The result could not be kept. {error}"
             say(self.context, f"The result could not be kept, so it cannot be used again. {error}")
-            return Returned(event.value, ending)
-        return Returned(event.value, self._without_value(ending, store, key))
+            return Concluded(ending)
+        return Concluded(self._without_value(ending, store, key))
 
     @property
     def _persists(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from towpath import settings
 from towpath.context import current, current_transaction, enter_transaction, leave_transaction
 from towpath.engine import core
-from towpath.engine.effects import Ending, Enter, Event, Raised, Returned
+from towpath.engine.effects import Concluded, Ending, Enter, Event, Raised, Returned
 from towpath.engine.execution import persists_in
 from towpath.engine.keeping import NOT_KEPT, KeptState, keeping_of, store_in
 from towpath.engine.steps import Steps, settled, settled_async
@@ -99,7 +99,7 @@ class KeptTaskExecution(TaskExecution):
             is_block=False,
         )
 
-    def _found(self, transaction: BaseTransaction) -> Steps[Returned | None]:
+    def _found(self, transaction: BaseTransaction) -> Steps[Concluded | None]:
         """Begin; give the end of a run whose result is there already."""
         yield from transaction.begin_steps()
         if not transaction.is_committed():
@@ -111,7 +111,7 @@ class KeptTaskExecution(TaskExecution):
         if self.run.flow_run is not None:
             self.run.flow_run.tasks.took_kept_result()
         ending.state.message = f"The result was kept under {transaction.key!r}."
-        return Returned(ending.value, ending if transaction.is_borrowed else self._without_value(ending))
+        return Concluded(ending if transaction.is_borrowed else self._without_value(ending))
 
     def _kept(self, transaction: BaseTransaction, event: Event) -> Steps[Event]:
         """End: keep what was returned, now or with the transaction round this one."""
@@ -126,7 +126,7 @@ class KeptTaskExecution(TaskExecution):
             ending.state.message = f"The result could not be kept. {transaction.trouble}"
         elif transaction.key is None or transaction.is_committed():
             ending = self._without_value(ending)
-        return Returned(event.value, ending)
+        return Concluded(ending)
 
     def _without_value(self, ending: Ending) -> Ending:
         """Let go of the value, if the author wants that; a call that waits for it still gets it."""
