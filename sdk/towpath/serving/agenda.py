@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
-
-from towpath.serving.deployment import MissedRuns
 
 if TYPE_CHECKING:
     from towpath.schedules import Schedule
@@ -20,6 +19,17 @@ MISSED_AFTER: Final = timedelta(seconds=15)
 #: Of how many missed times runs are made at once, of each schedule.
 MOST_MISSED: Final = 100
 _FIRST_LOOK: Final = timedelta(minutes=1)
+
+
+class MissedRuns(StrEnum):
+    """What becomes of times that were due while nobody served."""
+
+    ALL = "all"
+    """Each gets its run; of very many, the latest."""
+    LATEST = "latest"
+    """The last of them gets a run."""
+    SKIP = "skip"
+    """None does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from towpath.errors import ConfigurationError, ParameterError
 from towpath.parameter_words import sentence, unknown
+from towpath.serving.agenda import MissedRuns
 from towpath.serving.given import as_json
 
 if TYPE_CHECKING:
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from towpath.serving.place import Place
 
 Seconds: TypeAlias = float | timedelta
-
-
-class MissedRuns(StrEnum):
-    """What becomes of times that were due while nobody served."""
-
-    ALL = "all"
-    """Each gets its run; of very many, the latest."""
-    LATEST = "latest"
-    """The last of them gets a run."""
-    SKIP = "skip"
-    """None does."""
 
 
 @dataclass(frozen=True, slots=True)

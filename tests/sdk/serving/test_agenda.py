@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from towpath.schedules import Cron, Interval, RRule
 from towpath.serving import agenda
-from towpath.serving.deployment import MissedRuns
+from towpath.serving.agenda import MissedRuns
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from towpath import flow
 from towpath.errors import ConfigurationError, EntrypointError, ParameterError
 from towpath.flows import Flow
 from towpath.schedules import Cron, Interval, RRule
-from towpath.serving.deployment import MissedRuns
+from towpath.serving.agenda import MissedRuns
 from towpath.serving.place import place_of
 from towpath.serving.session import serve
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.sdk.serving.scene import GRACE_SECONDS, START, Scene, deployment, report
 
 from towpath.schedules import Cron, Interval
-from towpath.serving.deployment import MissedRuns, ServedDeployment
+from towpath.serving.agenda import MissedRuns
+from towpath.serving.deployment import ServedDeployment
 from towpath.serving.register import Pause
 from towpath.states import StateType
 
