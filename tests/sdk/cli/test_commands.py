@@ -79,7 +79,7 @@ def test_a_run_is_recorded_and_can_be_looked_at(towpath: Towpath) -> None:
     assert len(json.loads(towpath("runs", "ls", "-a", "--json")[1])) == 3
     assert towpath("runs", "ls")[1].splitlines()[1].split()[:4] == ["mine", "Nightly", "ETL", "✔"]
 
-    page = towpath("runs", "inspect", "mi")[1]
+    page = towpath("runs", "inspect", "min")[1]
     assert page.startswith("mine  ✔ Completed\n")
     assert 'label = "5"' in page
     full = json.loads(towpath("runs", "inspect", "mine", "--json")[1])
