@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.sdk.serving.scene import deployment
@@ -26,7 +28,7 @@ def test_a_history_that_is_away_for_a_moment_ends_nothing(
 ) -> None:
     """A full disk, a lock held for long: it is said once, and tried again until it goes."""
     naps: list[float] = []
-    monkeypatch.setattr(session.time, "sleep", naps.append)
+    monkeypatch.setattr(session, "time", SimpleNamespace(time=time.time, sleep=naps.append))
     troubles = [HistoryError("The disk is full."), HistoryError("The disk is full."), HistoryError("It is locked.")]
     turns = []
     serving = Serving([deployment()], {"print_starting_message": False})
