@@ -47,9 +47,7 @@ def load_flow(entrypoint: str) -> Flow[Any, Any]:
     for part in qualname.split("."):
         found = getattr(found, part, None)
     if not isinstance(found, Flow):
-        what = (
-            f"{qualname!r} is {type(found).__name__}, not a flow" if found is not None else f"there is no {qualname!r}"
-        )
+        what = f"{qualname!r} is {_kind(found)}, not a flow" if found is not None else f"there is no {qualname!r}"
         have = ", ".join(repr(name) for name, value in vars(module).items() if isinstance(value, Flow))
         have = f"It has the flows {have}." if have else "It has no flows: decorate a function with @flow."
         raise EntrypointError(f"The entrypoint {entrypoint!r} cannot be loaded: in {place!r} {what}. {have}")
@@ -143,6 +141,19 @@ def _spec(name: str) -> ModuleSpec | None:
 
 def _is_file(spec: ModuleSpec | None, file: Path) -> bool:
     return spec is not None and spec.has_location and spec.origin is not None and Path(spec.origin).resolve() == file
+
+
+def _kind(found: Any) -> str:
+    """Say what something is that is no flow."""
+    from towpath.tasks import Task
+
+    if isinstance(found, type):
+        return "a class"
+    if isinstance(found, Task):
+        return "a task"
+    if isinstance(found, ModuleType):
+        return "a module"
+    return "a plain function" if callable(found) else f"of type {type(found).__name__}"
 
 
 def _broken(entrypoint: str, error: BaseException) -> EntrypointError:

@@ -7,12 +7,14 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from towpath import flow, get_run_logger, task
 from towpath.errors import ConfigurationError, MissingContext
+from towpath.history import open_history
 from towpath.loggers import JsonFormatter, TextFormatter
 
 SCRIPT = """
@@ -62,6 +64,16 @@ def test_lines_for_people() -> None:
     assert trace[0] == "library says 5"  # as Python shows what nobody handles
     assert 'File "<string>", line 9, in work' in trace[2]
     assert "towpath/engine" not in "\n".join(lines)
+
+
+def test_the_history_has_a_run_s_first_line_too(tmp_path: Path) -> None:
+    """Also that of a process's first run, which is logged while the history is opened."""
+    lines_of(TOWPATH_HISTORY=str(tmp_path / "h.db"))
+    with open_history(tmp_path / "h.db") as history:
+        (run,) = history.runs()
+        lines = [line.message.splitlines()[0] for line in history.logs([run.id])]
+    assert lines[0] == "Beginning flow run 'the-run' for flow 'main'"
+    assert len(lines) == 5
 
 
 def test_lines_for_machines() -> None:

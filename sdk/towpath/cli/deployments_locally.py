@@ -33,9 +33,9 @@ class LocalDeployments:
         return [_deployment(known) for known in self._book.deployments()]
 
     def takes(self, deployment: str) -> Taken:
-        """Look the deployment up; what its flow takes, the flow's own process says."""
+        """Look the deployment up; what its flow takes, its server has said."""
         known = self._known(deployment)
-        return Taken(flow=known.flow, preset=frozenset(known.parameters))
+        return Taken(flow=known.flow, schema=known.parameter_schema, preset=frozenset(known.parameters))
 
     def run(self, wanted: Wanted) -> Run:
         """Order a run; whoever serves the deployment starts it."""

@@ -86,9 +86,9 @@ class Execution:
                 run.started = now
         elif state.type in TERMINAL:
             run.ended = now
-        log_entry(self.context, state)
         if (recorder := self.surroundings.recorder) is not None:
-            recorder.enter(run, state, now)
+            recorder.enter(run, state, now)  # before the log: the record's first note has the log's lines noted too
+        log_entry(self.context, state)
 
     def hooks(self, state: State[Any]) -> Steps:
         """Run the hooks of a state; what they raise is logged and changes nothing."""

@@ -132,4 +132,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """CREATE TRIGGER orders_go_with_their_run AFTER DELETE ON flow_runs
             BEGIN DELETE FROM orders WHERE run_id = OLD.id; END""",
     ),
+    (  # what a served flow takes, so that a text is read by it where it is typed
+        "ALTER TABLE deployments ADD COLUMN parameter_schema TEXT",  # JSON object; null if an older Towpath serves it
+    ),
 )

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from towpath.runs import FlowRun
 
 
+@dataclass(frozen=True, slots=True)
+class KnownSchedule:
+    """A schedule of a deployment, as the book knows it."""
+
+    key: str
+    says: str
+    """When runs are due, in words."""
+    active: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownDeployment:
     """A deployment as the book knows it: served now, or some time ago."""
@@ -27,6 +37,11 @@ class KnownDeployment:
     """Token of the process that serves it, or did last."""
     is_served: bool
     """Whether that process is alive."""
+    description: str | None = None
+    version: str | None = None
+    schedules: tuple[KnownSchedule, ...] = ()
+    parameter_schema: Mapping[str, Any] | None = None
+    """JSON Schema of what the flow takes; None if the server's Towpath did not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from towpath.serving.book_file import BookFile
-from towpath.serving.orders import KnownDeployment, moment
+from towpath.serving.orders import KnownDeployment, KnownSchedule, moment
 
 if TYPE_CHECKING:
     from towpath.serving.deployment import ServedDeployment
@@ -43,7 +43,8 @@ class Register(BookFile):
         with self._transaction() as connection:
             kept = active if self._goes_on(connection, deployment.key, now) else []
             connection.execute(
-                "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO deployments (key, flow, name, description, version, parameters, tags,"
+                " schedules, is_paused, server, served, parameter_schema) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     deployment.key,
                     deployment.flow.name,
@@ -56,6 +57,7 @@ class Register(BookFile):
                     deployment.paused,
                     server,
                     now.timestamp(),
+                    json.dumps(deployment.flow.parameter_schema(), default=str),
                 ),
             )
             connection.execute(
@@ -84,6 +86,12 @@ class Register(BookFile):
                 is_paused=bool(row["is_paused"]),
                 server=row["server"],
                 is_served=row["server"] != 0 and self.alive.is_alive(row["server"]),
+                description=row["description"],
+                version=row["version"],
+                schedules=tuple(
+                    KnownSchedule(one["key"], one["says"], one["active"]) for one in json.loads(row["schedules"])
+                ),
+                parameter_schema=json.loads(row["parameter_schema"] or "null"),
             )
             for row in rows
         ]

@@ -140,7 +140,8 @@ def test_what_is_served_here_is_listed(machine: Machine) -> None:
 @pytest.mark.parametrize("name", ["nightly", "child/nightly"])
 def test_a_run_of_what_is_served_waits_for_its_server(machine: Machine, name: str) -> None:
     """It is in the history at once, with the deployment's parameters under those that were given."""
-    assert machine.deployments.takes(name) == Taken(flow="child", preset=frozenset({"n"}))
+    taken = machine.deployments.takes(name)
+    assert taken == Taken(flow="child", schema=child.parameter_schema(), preset=frozenset({"n"}))
     made = machine.deployments.run(
         Wanted(deployment=name, parameters={"m": 2}, at=LATER, run_name="mine", tags=frozenset({"b"}))
     )
