@@ -135,4 +135,49 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (  # what a served flow takes, so that a text is read by it where it is typed
         "ALTER TABLE deployments ADD COLUMN parameter_schema TEXT",  # JSON object; null if an older Towpath serves it
     ),
+    (  # what runs tell beside states and log lines, and variables
+        """CREATE TABLE artifacts (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,  -- of two with the same key, the later version has the greater
+            id TEXT NOT NULL UNIQUE,
+            key TEXT,
+            type TEXT NOT NULL,
+            description TEXT,
+            data TEXT NOT NULL,             -- as it was told: markdown, a URL, a number, a table as JSON
+            run_id TEXT,                    -- null outside of any
+            task_run_id TEXT,
+            task_run TEXT,                  -- its name
+            created REAL NOT NULL,
+            updated REAL NOT NULL
+        )""",
+        "CREATE INDEX artifacts_by_key ON artifacts (key) WHERE key IS NOT NULL",
+        "CREATE INDEX artifacts_by_run ON artifacts (run_id) WHERE run_id IS NOT NULL",
+        """CREATE TABLE events (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice, so that events can be followed
+            id TEXT NOT NULL UNIQUE,
+            event TEXT NOT NULL,
+            resource TEXT NOT NULL,         -- JSON object
+            related TEXT,                   -- JSON array of objects; null for none
+            payload TEXT,                   -- JSON object; null for none
+            follows TEXT,
+            run_id TEXT,
+            task_run_id TEXT,
+            task_run TEXT,
+            occurred REAL NOT NULL
+        )""",
+        "CREATE INDEX events_by_time ON events (occurred)",
+        "CREATE INDEX events_by_run ON events (run_id) WHERE run_id IS NOT NULL",
+        """CREATE TRIGGER events_stay_few AFTER INSERT ON events WHEN NEW.number % 1000 = 0
+            BEGIN DELETE FROM events WHERE number <= NEW.number - 100000; END""",
+        """CREATE TRIGGER artifacts_and_events_go_with_their_run AFTER DELETE ON flow_runs BEGIN
+            DELETE FROM artifacts WHERE run_id = OLD.id;
+            DELETE FROM events WHERE run_id = OLD.id;
+        END""",
+        """CREATE TABLE variables (
+            name TEXT PRIMARY KEY,
+            value TEXT NOT NULL,            -- JSON
+            tags TEXT NOT NULL,             -- JSON array
+            created REAL NOT NULL,
+            updated REAL NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
