@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from towpath.flows import Flow
     from towpath.futures import Future
+    from towpath.history.notes import RowNote
     from towpath.runs import FlowRun, TaskRun
     from towpath.states import State
 
@@ -93,6 +94,12 @@ class Recorder(Protocol):
 
     def leave(self, run: FlowRun, state: State[Any]) -> None:
         """Take note that a flow run has told a state of its own, its hooks for it done."""
+
+    def tell(self, note: RowNote) -> None:
+        """Take note of something that is told beside states and log lines: an artifact, an event."""
+
+    def flush(self) -> None:
+        """Wait until all that was noted can be read by others, or cannot be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from towpath.runs import FlowRun, TaskRun
 from towpath.states import State, StateType
 
 if TYPE_CHECKING:
+    from towpath.history.notes import RowNote
     from towpath.tasks import Task
 
 #: How long a running task may take for its `finally` blocks when the main process has gone.
@@ -172,7 +173,7 @@ class RemoteScope(Scope):
     """The scope of a flow run that is in the main process."""
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__(None, Surroundings(SYSTEM.clock, SYSTEM.dice, None, Notes(worker.wire)))
+        super().__init__(None, Surroundings(SYSTEM.clock, SYSTEM.dice, None, Notes(worker)))
         self._worker = worker
 
     def number(self, task_name: str) -> int:
@@ -204,16 +205,24 @@ class RemoteLane(Lane):
 class Notes:
     """Sends the record of what runs here to where the history is kept."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
 
     def enter(self, run: FlowRun | TaskRun, state: State[Any], now: float) -> None:
         """Take note that a run has entered a state, at `now` seconds since the epoch."""
-        self._wire.send("enter", _bare(run), _without_data(state), now)
+        self._worker.wire.send("enter", _bare(run), _without_data(state), now)
 
     def leave(self, run: FlowRun, state: State[Any]) -> None:
         """Take note that a flow run has told a state of its own."""
-        self._wire.send("leave", _bare(run), _without_data(state))
+        self._worker.wire.send("leave", _bare(run), _without_data(state))
+
+    def tell(self, note: RowNote) -> None:
+        """Take note of something that is told beside states and log lines."""
+        self._worker.wire.send("tell", note)
+
+    def flush(self) -> None:
+        """Wait until all that was noted can be read by others."""
+        self._worker.ask("flush")
 
 
 class Lines(logging.Handler):

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from towpath.context import RunContext
 from towpath.engine.calls import task_execution
@@ -25,6 +25,9 @@ from towpath.engine.wire import Wire
 from towpath.futures import Future
 from towpath.runs import FlowRun, TaskRun
 from towpath.states import TERMINAL, State, StateType
+
+if TYPE_CHECKING:
+    from towpath.history.notes import RowNote
 
 #: How long a task that was told to end may take for its `finally` blocks before its process is killed. Whoever waits
 #: for one whose time is up does so for a second.
@@ -196,6 +199,22 @@ class Process:
         """Record that a flow run in the worker has told a state."""
         if (recorder := self._scope.surroundings.recorder) is not None:
             recorder.leave(run, state)
+
+    def on_tell(self, note: RowNote) -> None:
+        """Record what the task tells beside states and log lines."""
+        if (recorder := self._scope.surroundings.recorder) is not None:
+            recorder.tell(note)
+
+    def on_flush(self, ticket: int) -> None:
+        """Let the task read what it has told; that may take a while."""
+        recorder = self._scope.surroundings.recorder
+
+        def flush() -> None:
+            if recorder is not None:
+                recorder.flush()
+            self._wire.send("answer", ticket, None)
+
+        THREADS.start(flush)
 
     def on_line(self, fields: dict[str, Any]) -> None:
         """Log a line of the worker's here."""

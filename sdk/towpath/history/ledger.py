@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from towpath.history.notes import FlowFacts, FlowNote, LeftNote, LineNote, TaskNote
+from towpath.history.notes import FlowFacts, FlowNote, LeftNote, LineNote, RowNote, TaskNote
 from towpath.states import AWAITING_RETRY, NOT_READY, ROLLED_BACK, TERMINAL, StateType
 
 Row = tuple[Any, ...]
@@ -33,6 +33,7 @@ class Pending(NamedTuple):
     lines: list[Row]
     later: list[Row]
     """States of task runs that had ended: (type, what to add to its states, run, task run)."""
+    others: list[RowNote]
     new_tree: bool
     """Whether a run is among them that nobody has called."""
 
@@ -48,11 +49,12 @@ class Ledger:
         self._states: list[Row] = []
         self._lines: deque[Row] = deque()
         self._later: list[Row] = []
+        self._others: deque[RowNote] = deque()
         self._numbers = itertools.count(1)
         self._new_tree = False
 
     def __bool__(self) -> bool:
-        return bool(self._changed_tasks or self._changed_runs or self._lines or self._later)
+        return bool(self._changed_tasks or self._changed_runs or self._lines or self._later or self._others)
 
     def task(self, note: TaskNote) -> None:
         """Take up a task run's state."""
@@ -91,6 +93,10 @@ class Ledger:
         task_run = None if note.task_run is None else text(note.task_run)
         self._lines.append((note.run_id, task_run, note.level, text(note.message, LINE), note.time))
 
+    def other(self, note: RowNote) -> None:
+        """Take up what is told beside states and lines."""
+        self._others.append(note)
+
     def pending(self) -> Pending:
         """Give all that is to be written."""
         return Pending(
@@ -99,6 +105,7 @@ class Ledger:
             [task.row() for task in self._changed_tasks.values()],
             list(self._lines),
             self._later,
+            list(self._others),
             self._new_tree,
         )
 
@@ -106,6 +113,7 @@ class Ledger:
         """Take up that all that was pending has been committed."""
         self._changed_runs, self._changed_tasks, self._states, self._later = {}, {}, [], []
         self._lines.clear()
+        self._others.clear()
         self._new_tree = False
 
     def begin_anew(self) -> None:
@@ -114,9 +122,14 @@ class Ledger:
         self._changed_tasks = {task.number: task for task in self._tasks.values()} | self._changed_tasks
 
     def shed(self, limit: int) -> None:
-        """Forget the oldest lines and ended task runs beyond a number of each, so that memory stays bounded."""
+        """Forget the oldest lines and ended task runs beyond a number of each, so that memory stays bounded.
+
+        Of other things, which may be large, a hundredth of that is kept.
+        """
         while len(self._lines) > limit:
             self._lines.popleft()
+        while len(self._others) > limit // 100:
+            self._others.popleft()
         if (excess := len(self._changed_tasks) - limit) > 0:
             ended = (number for number, task in self._changed_tasks.items() if task.ended is not None)
             for number in list(itertools.islice(ended, excess)):

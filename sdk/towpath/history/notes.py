@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from towpath.states import StateType
 
@@ -77,6 +77,16 @@ class LineNote(NamedTuple):
     time: float
 
 
+class RowNote(NamedTuple):
+    """Something else is told, an artifact or an event, by whoever knows its table."""
+
+    statement: str
+    """An `INSERT … VALUES`, to which rows are added; or any other statement."""
+    values: tuple[Any, ...]
+    complaint: str = ""
+    """What the user is told if the statement finds nothing to change."""
+
+
 class FlushNote(NamedTuple):
     """Somebody waits until all that was noted before is in the file, or cannot be."""
 
@@ -86,4 +96,4 @@ class FlushNote(NamedTuple):
     """Whether the writer is to end."""
 
 
-Note: TypeAlias = TaskNote | FlowNote | LeftNote | LineNote | FlushNote
+Note: TypeAlias = TaskNote | FlowNote | LeftNote | LineNote | RowNote | FlushNote

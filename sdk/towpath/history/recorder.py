@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from towpath.history.notes import FlowFacts, FlowNote, LeftNote, LineNote, Note, TaskNote
+from towpath.history.notes import FlowFacts, FlowNote, LeftNote, LineNote, Note, RowNote, TaskNote
 from towpath.names import ENV_RUN
 from towpath.runs import FlowRun, TaskRun
 from towpath.states import AWAITING_RETRY, StateType
@@ -99,6 +99,14 @@ class Recorder:
         if self._is_off:
             return
         self._put(LineNote(run_id, task_run, level, message, at))
+        if self._waiting() > WAITING_NOTES:
+            self.flush()
+
+    def tell(self, note: RowNote) -> None:
+        """Take note of something that a run, or code outside of any, tells beside states and log lines."""
+        if self._is_off:
+            return
+        self._put(note)
         if self._waiting() > WAITING_NOTES:
             self.flush()
 

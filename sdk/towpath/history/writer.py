@@ -14,7 +14,6 @@ import errno
 import itertools
 import os
 import queue
-import socket
 import sqlite3
 import threading
 import time
@@ -27,7 +26,7 @@ from towpath.errors import HistoryError
 from towpath.history import database
 from towpath.history.alive import Alive, alive_beside
 from towpath.history.ledger import Ledger, Row
-from towpath.history.notes import FlowNote, FlushNote, LeftNote, LineNote, Note, TaskNote
+from towpath.history.notes import FlowNote, FlushNote, LeftNote, LineNote, Note, RowNote, TaskNote
 from towpath.history.sweep import sweep_within
 
 #: How long notes are gathered before they are written; with the writing itself it stays well below 100 ms.
@@ -157,6 +156,8 @@ class Writer:
                     self._ledger.flow(note)
                 case LeftNote():
                     self._ledger.left(note)
+                case RowNote():
+                    self._ledger.other(note)
                 case FlushNote():
                     waiting.append(note)
 
@@ -194,12 +195,15 @@ class Writer:
             _insert(connection, _TASKS, pending.tasks, token)
             connection.executemany(_LATER, pending.later)
             _insert(connection, _LINES, pending.lines)
+            complaints = _write_others(connection, pending.others)
             connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # some errors have rolled back already
                 connection.execute("ROLLBACK")
             raise
         self._ledger.written()
+        for complaint in complaints:
+            self._tell(complaint)
         return connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -210,7 +214,7 @@ class Writer:
         alive = alive_beside(self.path)
         if alive is not self._alive:
             self._alive, self._token = alive, alive.announce()
-        process = {"token": self._token, "pid": os.getpid(), "host": socket.gethostname(), "towpath": __version__}
+        process = {"token": self._token, "pid": os.getpid(), "host": os.uname().nodename, "towpath": __version__}
         connection.execute(_PROCESS, {**process, "now": time.time()})
         return connection
 
@@ -260,6 +264,17 @@ def _insert(connection: sqlite3.Connection, start: str, rows: Sequence[Row], *la
         marks = f"({','.join('?' * (len(values) // count))})"
         connection.execute(f"{start} {','.join([marks] * count)}", values)
         at += count
+
+
+def _write_others(connection: sqlite3.Connection, notes: Iterable[RowNote]) -> list[str]:
+    """Write what is told beside states and lines, in its order; gives complaints about what could not be."""
+    complaints: list[str] = []
+    for statement, group in itertools.groupby(notes, lambda note: note.statement):
+        if statement.endswith("VALUES"):
+            _insert(connection, statement, [note.values for note in group])
+        else:
+            complaints += [n.complaint for n in group if not connection.execute(statement, n.values).rowcount]
+    return complaints
 
 
 def _is_for_good(error: sqlite3.Error | OSError) -> bool:
