@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 GROUP: Final = "towpath.dev"
@@ -21,6 +22,8 @@ LABEL_ROOT_RUN: Final = f"{GROUP}/root-run"
 LABEL_PARENT: Final = f"{GROUP}/parent"
 LABEL_FLOW: Final = f"{GROUP}/flow"
 LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"
+#: The schedule, among those of its deployment, that made a run.
+LABEL_SCHEDULE: Final = f"{GROUP}/schedule"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "towpath"
@@ -62,6 +65,7 @@ MAX_PARAMETERS_BYTES: Final = 10 * 1024
 MAX_INLINE_RESULT_BYTES: Final = 16 * 1024
 
 _LABEL_MAX: Final = 63
+_SCHEDULED_PREFIX: Final = 36
 _JOB_RUN_PREFIX: Final = 40
 
 
@@ -107,3 +111,13 @@ def call_key(flow_name: str, parameters: Mapping[str, Any], occurrence: int) -> 
 def child_run_name(parent_name: str, parent_uid: str, flow_name: str, call: str) -> str:
     """Name a child run after its parent, its flow and its call; a retried parent finds the same child again."""
     return f"{slug(parent_name, 30)}-{slug(flow_name, 18)}-{digest(parent_uid, call, length=10)}"
+
+
+def scheduled_run_name(deployment: str, schedule: str, due: datetime) -> str:
+    """Name the run of a deployment's schedule for a time, so that the API refuses to create it twice.
+
+    `nightly-20260131t020000z-1a2b3c4d`: the time is in UTC; what it leaves out, the hash at the end has.
+    """
+    moment = due.astimezone(UTC)
+    key = digest(deployment, schedule, moment.isoformat())
+    return f"{slug(deployment, _SCHEDULED_PREFIX)}-{moment:%Y%m%dt%H%M%Sz}-{key}"
