@@ -20,6 +20,9 @@
     │   ├── MappingLengthMismatch     `.map` over iterables of different lengths
     │   └── MappingMissingIterable    `.map` without any iterable
     ├── NestingTooDeep            runs nested deeper than the guard allows
+    ├── PauseError                a run cannot be paused, suspended, resumed or started again, as it stands
+    │   └── NotPausedError            it does not wait for anybody
+    ├── FlowPauseTimeout          nobody has resumed a paused run in time
     ├── HistoryError              the history of runs on this machine cannot be used
     │   ├── NoSuchRun                 it has no such run
     │   └── AmbiguousRun              it has several that the name or id fits
@@ -30,6 +33,8 @@
         └── Unreachable           no answer, or the server's own fault (429, 5xx), after retrying
 
 A message says what is wrong, which value, and what to do next.
+
+What unwinds a flow that suspends itself, `FlowSuspended`, is no error: a BaseException beside the tree.
 """
 
 from __future__ import annotations
@@ -122,6 +127,25 @@ class MappingMissingIterable(MappingError):
 
 class NestingTooDeep(TowpathError):
     """Runs are nested deeper than the guard allows."""
+
+
+class PauseError(TowpathError, RuntimeError):
+    """A run cannot be paused, suspended, resumed or started again, as it stands."""
+
+
+class NotPausedError(PauseError):
+    """A run was to be resumed that does not wait for anybody."""
+
+
+class FlowPauseTimeout(TowpathError):
+    """A run was paused, and nobody resumed it in time."""
+
+
+class FlowSuspended(BaseException):
+    """The flow run is suspended: what was begun in this process ends now, and begins anew when somebody resumes it.
+
+    A BaseException, so that `except Exception` in user code lets it pass while `finally` and `with` do their work.
+    """
 
 
 class HistoryError(TowpathError):

@@ -19,6 +19,7 @@ from towpath.errors import (
     FlowRunCancelled,
     FlowRunCrashed,
     FlowRunFailed,
+    FlowSuspended,
     MissingResult,
     RunError,
     UpstreamNotReady,
@@ -74,6 +75,8 @@ NOT_READY: Final = "NotReady"
 AWAITING_RETRY: Final = "AwaitingRetry"
 CACHED: Final = "Cached"
 ROLLED_BACK: Final = "RolledBack"
+SUSPENDED: Final = "Suspended"
+RESUMING: Final = "Resuming"
 
 
 class State(Generic[R]):
@@ -172,6 +175,7 @@ class State(Generic[R]):
             BaseException: the run's own exception.
             RunError: the run did not complete and left no exception.
             UpstreamNotReady: the run never ran, because one that it needs did not complete.
+            FlowSuspended: the run is suspended, in this process, and so is whoever needs it.
             MissingResult: the run has not ended.
         """
         if self.type is StateType.COMPLETED:
@@ -179,6 +183,8 @@ class State(Generic[R]):
         if self.type not in TERMINAL:
             if self.name == NOT_READY:
                 raise UpstreamNotReady(self.message or "A run that this one needs did not complete.")
+            if isinstance(self.data, FlowSuspended):
+                raise self.data
             raise MissingResult(f"The run is {self.type} and has no result yet. Wait for it first: `future.wait()`.")
         error = self.error()
         if raise_on_failure:

@@ -37,11 +37,12 @@ from towpath.engine.effects import (
     Settle,
     Sleep,
     Step,
+    Suspended,
     TimedOut,
 )
-from towpath.errors import RunTimeout, UpstreamNotReady
+from towpath.errors import FlowSuspended, RunTimeout, UpstreamNotReady
 from towpath.retries import delay_before, jittered
-from towpath.states import AWAITING_RETRY, NOT_READY, State, StateType, aggregate, flow_run_error, states_in
+from towpath.states import AWAITING_RETRY, NOT_READY, SUSPENDED, State, StateType, aggregate, flow_run_error, states_in
 
 _S = StateType
 Life: TypeAlias = Generator[Effect, Event, Ending]
@@ -86,10 +87,15 @@ def _tries(plan: Plan, dice: Callable[[], float]) -> Generator[Effect, Event, En
             yield Report(running)
         if _S.RUNNING in plan.hooked:
             yield Hooks(running)
-        event = yield Step.CALL
+        try:
+            event = yield Step.CALL
+        except FlowSuspended as error:
+            event = Suspended(error)
         ending = end_of(plan, event)
         if plan.is_flow:
-            yield _settling(event, ending)
+            left = yield _settling(event, ending)
+            if isinstance(left, Suspended) and isinstance(event, (Returned, Concluded)):
+                ending = end_of(plan, left)  # a part of it waits for somebody, so all of it does
         unfit = isinstance(event, Raised) and event.unfit
         if ending.state.type is not _S.FAILED or retry >= plan.retries or unfit:
             return ending
@@ -135,6 +141,8 @@ def end_of(plan: Plan, event: Event) -> Ending:
                 message += " It is still in a call that Python cannot interrupt, and ends when that call returns."
             late = RunTimeout(message)
             return Ending(State(_S.FAILED, "TimedOut", message, late), late)
+        case Suspended(suspended):
+            return Ending(State(_S.PAUSED, SUSPENDED, str(suspended), suspended), suspended, outside=True)
     raise AssertionError(f"{event!r} is no answer to Call")
 
 
@@ -187,4 +195,4 @@ def _ending_of_flow(state: State[Any]) -> Ending:
 def _settling(event: Event, ending: Ending) -> Settle:
     if isinstance(event, TimedOut):
         return Settle(How.INTERRUPT, ending.state.message or "")
-    return Settle(How.FINISH if isinstance(event, (Returned, Concluded)) else How.DROP)
+    return Settle(How.FINISH if isinstance(event, (Returned, Concluded, Suspended)) else How.DROP)

@@ -157,7 +157,7 @@ def _do(run: Execution, effect: Effect) -> Event:
         case Sleep(seconds):
             run.surroundings.clock.sleep(seconds)
         case Settle():
-            run.settle(effect)
+            return run.settle(effect)
     return None
 
 
@@ -174,5 +174,5 @@ async def _do_async(run: Execution, effect: Effect) -> Event:
         case Sleep(seconds):
             await run.surroundings.clock.sleep_async(seconds)
         case Settle():
-            await run.settle_async(effect)
+            return await run.settle_async(effect)
     return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
+from towpath.errors import FlowSuspended
 from towpath.states import State, StateType
 
 
@@ -88,7 +89,7 @@ class How(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Bring the work that the run has started to its end."""
+    """Bring the work that the run has started to its end. Event: `Suspended` if some of it waits for somebody."""
 
     how: How
     reason: str = ""
@@ -140,6 +141,13 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspended:
+    """The run waits for somebody, and its process does not: user code was unwound, to begin anew when it is resumed."""
+
+    error: FlowSuspended
+
+
+@dataclass(frozen=True, slots=True)
 class NotReady:
     """A run that this one needs did not complete."""
 
@@ -154,7 +162,7 @@ class Answer:
 
 
 READY: Final = Answer(retry=True)
-Event: TypeAlias = Returned | Concluded | Raised | TimedOut | NotReady | Answer | None
+Event: TypeAlias = Returned | Concluded | Raised | TimedOut | Suspended | NotReady | Answer | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,10 +149,10 @@ class Execution:
     def report(self, state: State[Any]) -> None:
         """Tell the reporter; of a task run nobody is told."""
 
-    def settle(self, effect: Settle) -> None:
+    def settle(self, effect: Settle) -> Event:
         """Bring to its end what user code has started; what a task starts belongs to its flow."""
 
-    async def settle_async(self, effect: Settle) -> None:
+    async def settle_async(self, effect: Settle) -> Event:
         """Bring to its end what user code has started."""
 
     def cause(self, error: BaseException) -> BaseException:

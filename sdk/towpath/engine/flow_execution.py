@@ -112,15 +112,19 @@ class FlowExecution(Execution):
         self._open()
         return await super().call_async()
 
-    def settle(self, effect: Settle) -> None:
+    def settle(self, effect: Settle) -> Event:
         """Bring to its end what user code has started."""
-        if self.context.scope is not None:
-            self.context.scope.settle(effect)
+        if self.context.scope is None:
+            return None
+        self.context.scope.settle(effect)
+        return self.context.scope.suspended
 
-    async def settle_async(self, effect: Settle) -> None:
+    async def settle_async(self, effect: Settle) -> Event:
         """Bring to its end what user code has started."""
-        if self.context.scope is not None:
-            await self.context.scope.settle_async(effect)
+        if self.context.scope is None:
+            return None
+        await self.context.scope.settle_async(effect)
+        return self.context.scope.suspended
 
     def _open(self) -> None:
         self.context.scope = Scope(self.definition.task_runner, self.surroundings)

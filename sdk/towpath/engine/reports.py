@@ -28,6 +28,8 @@ def log_entry(context: RunContext, state: State[Any]) -> None:
         logger.warning("%s", state.message)
     elif state.type is StateType.COMPLETED:
         logger.info("Finished in state %s", state)
+    elif state.type is StateType.PAUSED:
+        logger.info("%s: %s", state.name, state.message or "the run waits for somebody to resume it.")
     else:
         logger.error("Finished in state %s", state, exc_info=_news(state.data))
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from towpath.engine.clock import SYSTEM
-from towpath.engine.effects import Ended, How, Settle
+from towpath.engine.effects import Ended, How, Settle, Suspended
+from towpath.errors import FlowSuspended
 from towpath.futures import Future, arrive
 from towpath.runners import TaskCall, TaskRunner, ThreadPoolTaskRunner
 from towpath.states import State, StateType
@@ -47,6 +48,8 @@ class Scope:
         self._numbers: dict[str, Iterator[int]] = {}
         self.closed = ""
         """Why nothing further may begin, once that is so."""
+        self.suspended: Suspended | None = None
+        """Whether some of it was suspended."""
 
     @property
     def launcher(self) -> Launcher | None:
@@ -118,6 +121,9 @@ class Scope:
 
     def _forget(self, future: Future[Any]) -> None:
         self._open.pop(future, None)
+        state = future.state
+        if state.type is StateType.PAUSED and isinstance(state.data, FlowSuspended):
+            self.suspended = Suspended(state.data)
 
     def _close(self) -> None:
         if self._runner is not None:

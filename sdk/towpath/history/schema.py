@@ -180,4 +180,44 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             updated REAL NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (  # runs that wait for somebody, what runs tell each other, and where another process finds a run's flow
+        "ALTER TABLE flow_runs ADD COLUMN origin TEXT",  # see `towpath.origins`; null: no other process could run it
+        "ALTER TABLE orders ADD COLUMN suspended REAL",
+        """CREATE TABLE pauses (
+            number INTEGER PRIMARY KEY,
+            run_id TEXT NOT NULL,           -- the flow run that waits
+            identity TEXT NOT NULL,         -- what stays the same of it when it is tried again
+            key TEXT NOT NULL,              -- which of the run's pauses it is
+            is_suspension INTEGER NOT NULL, -- whether its process ends meanwhile
+            wanted TEXT,                    -- JSON Schema of the input; null for none
+            description TEXT,
+            since REAL NOT NULL,
+            until REAL,                     -- null: for as long as it takes
+            refused TEXT,                   -- why the last input was not taken
+            answer TEXT,                    -- JSON
+            answered REAL,                  -- null while it waits
+            UNIQUE (identity, key)
+        )""",
+        "CREATE INDEX pauses_open ON pauses (run_id) WHERE answered IS NULL",
+        """CREATE TABLE pause_wishes (
+            run_id TEXT PRIMARY KEY,        -- a flow run that is to wait at its next call of a task or flow
+            is_suspension INTEGER NOT NULL,
+            wanted REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE messages (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL,
+            receiver TEXT NOT NULL,         -- id of a flow run
+            prefix TEXT NOT NULL,           -- what kind of input it is
+            sender TEXT,
+            value TEXT NOT NULL,            -- JSON
+            sent REAL NOT NULL
+        )""",
+        "CREATE INDEX messages_by_receiver ON messages (receiver, number)",
+        """CREATE TRIGGER pauses_and_messages_go_with_their_run AFTER DELETE ON flow_runs BEGIN
+            DELETE FROM pauses WHERE run_id = OLD.id;
+            DELETE FROM pause_wishes WHERE run_id = OLD.id;
+            DELETE FROM messages WHERE receiver = OLD.id;
+        END""",
+    ),
 )
