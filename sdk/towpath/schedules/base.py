@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from towpath.names import digest
 
 #: Where intervals and rules without a beginning of their own are counted from: a Monday, on the schedule's wall clock.
 ANCHOR: Final = datetime(2024, 1, 1)  # noqa: DTZ001 a wall time
+_FIRST_LOOK: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,19 @@ class Schedule:
         if until.tzinfo is None:
             raise ValueError(f"A schedule is asked for times until an instant, which {until!r} is not: give it a zone.")
         return list(takewhile(lambda due: due <= until, self.times_after(after)))
+
+    def last_times(self, after: datetime, until: datetime, n: int) -> tuple[list[datetime], bool]:
+        """Give the last `n` times of such a stretch, however many there are, and whether they are all.
+
+        Looks back further and further, because a stretch of a year may hold thirty million of them.
+        """
+        look = _FIRST_LOOK
+        while True:
+            reaches_back = until - after <= look
+            times = self.times_between(after if reaches_back else until - look, until)
+            if reaches_back or len(times) >= n:
+                return times[-n:], reaches_back and len(times) <= n
+            look *= 2
 
     def _times(self, moment: datetime) -> Iterator[datetime]:
         """Give times in ascending order, beginning not later than at the first after a moment."""

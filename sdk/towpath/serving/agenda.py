@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 MISSED_AFTER: Final = timedelta(seconds=15)
 #: Of how many missed times runs are made at once, of each schedule.
 MOST_MISSED: Final = 100
-_FIRST_LOOK: Final = timedelta(minutes=1)
 
 
 class MissedRuns(StrEnum):
@@ -51,24 +50,10 @@ def due(schedule: Schedule, mark: datetime, now: datetime, missed: MissedRuns) -
         now: times up to here are due.
         missed: what becomes of times that were missed.
     """
-    times, are_all = latest(schedule, mark, now, MOST_MISSED)
+    times, are_all = schedule.last_times(mark, now, MOST_MISSED)
     chosen = times
     if missed is MissedRuns.SKIP:
         chosen = [time for time in times if time >= now - MISSED_AFTER]
     elif missed is MissedRuns.LATEST:
         chosen = times[-1:]
     return Due(tuple(chosen), not are_all or len(chosen) < len(times))
-
-
-def latest(schedule: Schedule, after: datetime, until: datetime, n: int) -> tuple[list[datetime], bool]:
-    """Give the last `n` times of a schedule in a stretch, however many there are, and whether they are all.
-
-    Looks back further and further, because a stretch of a year may hold thirty million of them.
-    """
-    look = _FIRST_LOOK
-    while True:
-        reaches_back = until - after <= look
-        times = schedule.times_between(after if reaches_back else until - look, until)
-        if reaches_back or len(times) >= n:
-            return times[-n:], reaches_back and len(times) <= n
-        look *= 2

@@ -45,7 +45,7 @@ def test_a_schedule_that_has_ended_is_due_no_more() -> None:
 def test_the_latest_times_are_the_last_of_all(length: timedelta, every: Interval | Cron, n: int) -> None:
     """However they are found: the last n of the stretch, and word of whether there are more."""
     everything = every.times_between(NOW - length, NOW) if length < timedelta(days=1) else None
-    times, are_all = agenda.latest(every, NOW - length, NOW, n)
+    times, are_all = every.last_times(NOW - length, NOW, n)
     assert len(times) <= n
     assert times == every.times_between(times[0] - timedelta(microseconds=1), NOW) if times else True
     if everything is not None:
