@@ -6,16 +6,20 @@ import _thread
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from towpath.slugs import new_id
 from towpath.states import State, StateType
 
 
+#: Failed task calls that a flow run knows by their names.
+_NAMED: Final = 5
+
+
 class TaskCounts:
     """How many task calls a flow run has made, and how they ended."""
 
-    __slots__ = ("_lock", "cached", "completed", "failed", "total")
+    __slots__ = ("_lock", "cached", "completed", "failed", "failures", "total")
 
     def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
@@ -24,6 +28,8 @@ class TaskCounts:
         self.failed = 0
         self.cached = 0
         """Those of the completed that took a kept result."""
+        self.failures: list[str] = []
+        """Names of the first few that did not complete."""
 
     @property
     def running(self) -> int:
@@ -35,13 +41,20 @@ class TaskCounts:
         with self._lock:
             self.total += 1
 
-    def ended(self, completed: bool) -> None:
-        """Count the end of a call that was counted before."""
+    def ended(self, completed: bool, name: str = "") -> None:
+        """Count the end of a call that was counted before.
+
+        Args:
+            completed: whether it did.
+            name: of the call, if it did not.
+        """
         with self._lock:
             if completed:
                 self.completed += 1
-            else:
-                self.failed += 1
+                return
+            self.failed += 1
+            if len(self.failures) < _NAMED:
+                self.failures.append(name)
 
     def took_kept_result(self) -> None:
         """Count that a call took a kept result; its end is counted too."""
@@ -108,6 +121,8 @@ class FlowRun(_Times):
     identity: str = ""
     """What stays the same when the run that calls this one in its process is tried again; its own id by default."""
     deployment: str | None = None
+    origin: str | None = None
+    """Where another process finds the flow, for a run that nobody has called: see `towpath.origins`."""
     scheduled_time: datetime | None = None
     run_count: int = 0
     """How often its code has been started in this attempt."""

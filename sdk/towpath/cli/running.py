@@ -37,6 +37,7 @@ def run(asked: argparse.Namespace) -> int:
     from towpath.engine.clock import SYSTEM
     from towpath.engine.drive import run_flow
     from towpath.engine.interrupts import Interrupt
+    from towpath.origins import origin_of
     from towpath.runs import FlowRun
 
     flow = load(asked.flow)
@@ -44,8 +45,16 @@ def run(asked: argparse.Namespace) -> int:
     flow.validate_parameters(parameters)  # before there is a run: a typing mistake leaves no trace
     interrupt = Interrupt()
     with tags(*asked.tag) as all_tags, _ended_in_order(interrupt) as was_interrupted:
-        facts = FlowRun(flow.name, name=asked.name or "", flow_version=flow.version, tags=frozenset(all_tags))
-        state = run_flow(flow, parameters, run=facts, interrupt=interrupt, recorder=SYSTEM.recorder)
+        facts = FlowRun(
+            flow.name,
+            name=asked.name or "",
+            flow_version=flow.version,
+            tags=frozenset(all_tags),
+            origin=origin_of(flow),
+        )
+        state = run_flow(
+            flow, parameters, run=facts, interrupt=interrupt, recorder=SYSTEM.recorder, screen=SYSTEM.screen
+        )
     _report(facts, state, as_json=asked.json)
     if state.is_completed():
         return Exit.OK

@@ -15,6 +15,7 @@ from towpath.engine.reports import authors_part
 from towpath.engine.task_execution import TaskExecution
 from towpath.errors import NestingTooDeep
 from towpath.futures import Future, after
+from towpath.origins import origin_of
 from towpath.runs import FlowRun
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def nested(flow: Flow[..., Any], outer: RunContext | None) -> FlowRun:
     """
     parent = outer.flow_run if outer is not None else None
     if parent is None:
-        return FlowRun(flow.name, flow_version=flow.version, tags=current_tags())
+        return FlowRun(flow.name, flow_version=flow.version, tags=current_tags(), origin=origin_of(flow))
     if parent.depth + 1 > (deepest := settings.max_depth()):
         raise NestingTooDeep(
             f"Flow {flow.name!r} is called {parent.depth + 1} levels below the flow at the top; at most {deepest} are "

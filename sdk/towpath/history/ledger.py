@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from towpath.history.notes import FlowFacts, FlowNote, LeftNote, LineNote, RowNote, TaskNote
@@ -55,6 +55,11 @@ class Ledger:
 
     def __bool__(self) -> bool:
         return bool(self._changed_tasks or self._changed_runs or self._lines or self._later or self._others)
+
+    @property
+    def going_on(self) -> Collection[str]:
+        """Ids of the flow runs that go on."""
+        return self._runs.keys()
 
     def task(self, note: TaskNote) -> None:
         """Take up a task run's state."""
@@ -237,6 +242,7 @@ class _Run:
             note.tasks_total,
             note.tasks_completed,
             note.tasks_failed,
+            facts.origin,
             self.is_left or self.ended is not None,
         )
 

@@ -40,6 +40,7 @@ class FlowFacts(NamedTuple):
     parameters: str
     """JSON object."""
     parameters_whole: bool
+    origin: str | None = None
 
 
 class FlowNote(NamedTuple):

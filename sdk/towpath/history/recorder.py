@@ -214,6 +214,7 @@ def _facts(run: FlowRun) -> FlowFacts:
         run.tags,
         parameters,
         whole,
+        run.origin,
     )
 
 

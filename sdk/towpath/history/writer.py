@@ -28,6 +28,7 @@ from towpath.history.alive import Alive, alive_beside
 from towpath.history.ledger import Ledger, Row
 from towpath.history.notes import FlowNote, FlushNote, LeftNote, LineNote, Note, RowNote, TaskNote
 from towpath.history.sweep import sweep_within
+from towpath.history.wishes import WISHES
 
 #: How long notes are gathered before they are written; with the writing itself it stays well below 100 ms.
 GATHER_SECONDS: Final = 0.02
@@ -37,7 +38,7 @@ KEPT_ROWS: Final = 100_000
 #: Rows in one statement, at most, a power of two. At each call of SQLite and of the system this thread lets go of the
 #: interpreter's lock, and waits 5 ms for it while a flow computes; so the fewer the better.
 ROWS_AT_ONCE: Final = 256
-#: How often it is noted that the process is there, and whether the file still is.
+#: How often it is noted that the process is there, looked whether the file still is, and heard what others wish.
 LOOK_SECONDS: Final = 1.0
 _NEVER: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 _PASSES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EIO})
@@ -45,8 +46,8 @@ _PASSES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFI
 _FLOW_RUNS: Final = """
     INSERT INTO flow_runs (id, name, flow, flow_version, parent_id, root_id, depth, deployment, parameters,
         parameters_whole, tags, attempt, run_count, state_type, state_name, state_message, state_since, created,
-        started, ended, seconds, tasks_total, tasks_completed, tasks_failed, process)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        started, ended, seconds, tasks_total, tasks_completed, tasks_failed, origin, process)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, parameters = excluded.parameters,
         parameters_whole = excluded.parameters_whole, attempt = excluded.attempt, run_count = excluded.run_count,
         state_type = excluded.state_type, state_name = excluded.state_name, state_message = excluded.state_message,
@@ -140,7 +141,7 @@ class Writer:
     def _gather(self, waiting: list[FlushNote]) -> None:
         """Take notes until somebody waits for them, or for a moment after the first."""
         try:
-            first = self.notes.get(timeout=RETRY_SECONDS if self._ledger else None)
+            first = self.notes.get(timeout=RETRY_SECONDS if self._ledger or self._ledger.going_on else None)
         except queue.Empty:
             return
         if not isinstance(first, FlushNote):
@@ -168,9 +169,12 @@ class Writer:
             connection: None at first, and after a failure.
             looks: whether to look if the file is still there, although that was done a moment ago.
         """
-        if not self._ledger:
-            return connection
         now, moment = time.time(), time.monotonic()
+        if not self._ledger:
+            if connection is not None and self._ledger.going_on and moment >= self._next_look:
+                self._next_look = moment + LOOK_SECONDS
+                self._hear(connection)
+            return connection
         looks = looks or moment >= self._next_look
         if looks:
             self._next_look = moment + LOOK_SECONDS
@@ -202,9 +206,19 @@ class Writer:
                 connection.execute("ROLLBACK")
             raise
         self._ledger.written()
+        if looks:
+            self._hear(connection)
         for complaint in complaints:
             self._tell(complaint)
         return connection
+
+    def _hear(self, connection: sqlite3.Connection) -> None:
+        """Take up which of the runs that go on somebody wants to wait."""
+        wanted = dict(connection.execute("SELECT run_id, is_suspension FROM pause_wishes").fetchall())
+        if wanted or WISHES:
+            heard = {run_id: bool(wanted[run_id]) for run_id in wanted.keys() & self._ledger.going_on}
+            WISHES.clear()
+            WISHES.update(heard)
 
     def _connect(self) -> sqlite3.Connection:
         from towpath import __version__
