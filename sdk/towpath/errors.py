@@ -16,6 +16,8 @@
     │   ├── FlowRunCancelled
     │   └── FlowRunCrashed
     ├── RunTimeout                a flow or task ran longer than its timeout (also a TimeoutError)
+    ├── ConcurrencySlotAcquisitionError     slots of a limit cannot be had: there is no such limit, or not so many
+    │   └── AcquireConcurrencySlotTimeoutError  they did not come free in time (also a TimeoutError)
     ├── MappingError
     │   ├── MappingLengthMismatch     `.map` over iterables of different lengths
     │   └── MappingMissingIterable    `.map` without any iterable
@@ -111,6 +113,14 @@ class FlowRunCrashed(RunError):
 
 class RunTimeout(TowpathError, TimeoutError):
     """A flow or task ran longer than its timeout."""
+
+
+class ConcurrencySlotAcquisitionError(TowpathError):
+    """Slots of a concurrency limit cannot be had, however long one waits."""
+
+
+class AcquireConcurrencySlotTimeoutError(ConcurrencySlotAcquisitionError, TimeoutError):
+    """Slots of a concurrency limit did not come free in time."""
 
 
 class MappingError(TowpathError, ValueError):

@@ -220,4 +220,28 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             DELETE FROM messages WHERE receiver = OLD.id;
         END""",
     ),
+    (  # limits of what may go on at once on this machine, and who has or wants slots of them
+        """CREATE TABLE limits (
+            name TEXT PRIMARY KEY,
+            slots INTEGER NOT NULL,
+            decay REAL NOT NULL,            -- slots that come free by themselves in a second; 0: they are given back
+            is_active INTEGER NOT NULL,
+            level REAL NOT NULL,            -- of one that decays: slots that were taken and had not come free `at`
+            at REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE slot_claims (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of the queue
+            process INTEGER NOT NULL,       -- token of the process that it belongs to, and that it goes with
+            pid INTEGER NOT NULL,
+            names TEXT NOT NULL,            -- JSON array: the limits
+            occupy INTEGER NOT NULL,        -- slots of each
+            is_task INTEGER NOT NULL,       -- whether a task run has it for its tags
+            within TEXT NOT NULL,           -- JSON array: numbers of the claims that the code round it holds
+            run_id TEXT,
+            run TEXT,
+            task_run TEXT,
+            asked REAL NOT NULL,
+            held REAL                       -- since when it has its slots; null while it waits
+        )""",
+    ),
 )
