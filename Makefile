@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 CLUSTER_TOOL := $(PYTHON) -m tests.cluster
+DATA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/towpath/data
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix unit contract e2e bench data cluster-up cluster-down cluster-status images generate build clean
 
@@ -19,7 +20,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## cluster (if none is named), image, chart, a flow with children; prints the run tree and the result
 	@$(BIN)/python -m tests.demo
 
-test: check unit contract e2e bench ## everything that must hold, quick things first
+test: check unit data contract e2e bench ## everything that must hold, quick things first
 
 check: $(STAMP) ## format, lint, types, layers
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -28,7 +29,7 @@ fix: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 unit: $(STAMP) ## tests without a cluster, in seconds
-	$(BIN)/python -m pytest -q -m 'not cluster' --ignore=tests/bench tests
+	$(BIN)/python -m pytest -q -m 'not cluster and not s3' --ignore=tests/bench tests
 
 contract: $(STAMP) cluster-up ## what must hold on a real API server
 	$(BIN)/python -m pytest -q -m cluster tests/contract tests/helm
@@ -39,10 +40,10 @@ e2e: $(STAMP) cluster-up ## the whole of Towpath on a real cluster
 bench: $(STAMP) cluster-up ## the budgets, as ratios measured in one run
 	$(BIN)/python -m pytest -q -s tests/bench
 
-data: ## results on a real server that speaks S3, and keys of polars; in a venv of its own
-	@test -x .venv-data/bin/python || $(PYTHON) -m venv .venv-data
-	@.venv-data/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' && .venv-data/bin/python -m pip install --quiet --disable-pip-version-check -e . --group data
-	@.venv-data/bin/python -m pytest -q --confcutdir=tests/sdk/results tests/sdk/results
+data: ## results on a real server that speaks S3; in a venv of its own, kept outside of the clone
+	@test -x $(DATA)/bin/python || $(PYTHON) -m venv $(DATA)
+	@$(DATA)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' && $(DATA)/bin/python -m pip install --quiet --disable-pip-version-check --group data
+	@PYTHONPATH=sdk $(DATA)/bin/python -m pytest -q -m s3 --confcutdir=tests/sdk/results tests/sdk/results/test_storages.py
 
 cluster-up: ## a Kubernetes for tests and the demo (exit code 3: none can be had here, and cluster tests skip)
 	@$(CLUSTER_TOOL) up >/dev/null || test $$? -eq 3
@@ -66,4 +67,4 @@ build: $(STAMP) ## wheel and sdist
 
 clean: ## remove what is not in git, the cluster first
 	-$(CLUSTER_TOOL) down
-	rm -rf .venv .venv-data .cluster dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .cluster dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,14 +9,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.caching import key_of
-
-np = pytest.importorskip("numpy")
-pd = pytest.importorskip("pandas")
 
 ARRAYS: dict[str, Callable[[], Any]] = {
     "whole numbers": lambda: np.arange(6),

@@ -1,4 +1,4 @@
-"""How frames of polars become keys; polars is too large to be installed for everybody, so see `make data`."""
+"""How frames of polars become keys."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.caching import key_of
-
-pl = pytest.importorskip("polars")
 
 FRAMES: dict[str, Callable[[], Any]] = {
     "numbers": lambda: pl.DataFrame({"a": [1, 2]}),

@@ -206,7 +206,6 @@ def test_a_home_that_cannot_be_written_costs_nothing_else(
 
 def test_a_storage_that_cannot_be_reached_costs_another_run(caplog: pytest.LogCaptureFixture) -> None:
     """The task runs, as if there was nothing; and its result cannot be kept either."""
-    pytest.importorskip("fsspec")
 
     class Away:
         is_near = True
