@@ -18,7 +18,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from towpath import cache_policies, filesystems, locking, results, runtime, serializers, transactions
+    from towpath import (
+        artifacts,
+        blocks,
+        cache_policies,
+        events,
+        filesystems,
+        locking,
+        results,
+        runtime,
+        serializers,
+        transactions,
+        variables,
+    )
     from towpath.annotations import allow_failure, quote, unmapped
     from towpath.context import get_run_context, tags
     from towpath.deployments import arun_deployment, run_deployment
@@ -61,7 +73,21 @@ _HOMES = {
     " State StateType",
     "tasks": "Task task",
 }
-_MODULES = frozenset({"cache_policies", "filesystems", "locking", "results", "runtime", "serializers", "transactions"})
+_MODULES = frozenset(
+    {
+        "artifacts",
+        "blocks",
+        "cache_policies",
+        "events",
+        "filesystems",
+        "locking",
+        "results",
+        "runtime",
+        "serializers",
+        "transactions",
+        "variables",
+    }
+)
 _HOME_OF = {name: f"towpath.{module}" for module, names in _HOMES.items() for name in names.split()}
 
 __version__ = "0.1.0"
@@ -88,10 +114,13 @@ __all__ = [
     "ThreadPoolTaskRunner",
     "__version__",
     "allow_failure",
+    "artifacts",
     "arun_deployment",
     "as_completed",
     "aserve",
+    "blocks",
     "cache_policies",
+    "events",
     "exponential_backoff",
     "filesystems",
     "flow",
@@ -108,6 +137,7 @@ __all__ = [
     "task",
     "transactions",
     "unmapped",
+    "variables",
     "wait",
 ]
 

@@ -6,13 +6,14 @@
     │   └── EntrypointError       "pkg.mod:fn" or "path/file.py:fn" that cannot be loaded, or a flow no pod could load
     ├── MissingContext            the current run was asked for where there is none
     ├── MissingResult             the value of a run was not kept
+    │   └── UnfinishedRun             there is none: the run has not ended
+    │       └── UpstreamNotReady          nor ever will: an argument or `wait_for` comes from a run that did not complete
     ├── ResultTooLarge            a result that fits neither the run's status nor any configured storage
     ├── SerializationError        a value cannot be written down by its serializer
     ├── StorageError              a result storage cannot be read or written (also an OSError)
     ├── UnreadableRecord          a kept result is damaged, or was written by a newer Towpath
-    ├── UpstreamNotReady          an argument or `wait_for` comes from a run that did not complete
     ├── RunError                  a run ended otherwise than completed, and its own exception cannot be had
-    │   ├── FlowRunFailed
+    │   ├── FlowRunFailed             of a flow; of a task too, if it returned such a state
     │   ├── FlowRunCancelled
     │   └── FlowRunCrashed
     ├── RunTimeout                a flow or task ran longer than its timeout (also a TimeoutError)
@@ -22,6 +23,9 @@
     │   ├── MappingLengthMismatch     `.map` over iterables of different lengths
     │   └── MappingMissingIterable    `.map` without any iterable
     ├── NestingTooDeep            runs nested deeper than the guard allows
+    ├── UnfitValue                an artifact, event, variable or secret has a name, form or size that cannot be
+    ├── AlreadySet                a variable or secret of this name is there already
+    ├── NotSet                    there is no secret, variable or artifact of this name
     ├── PauseError                a run cannot be paused, suspended, resumed or started again, as it stands
     │   └── NotPausedError            it does not wait for anybody
     ├── FlowPauseTimeout          nobody has resumed a paused run in time
@@ -66,6 +70,14 @@ class MissingResult(TowpathError):
     """The value of a run was asked for, but was not kept."""
 
 
+class UnfinishedRun(MissingResult):
+    """The value of a run was asked for that has not ended: it waits, runs or is paused."""
+
+
+class UpstreamNotReady(UnfinishedRun):
+    """An argument or a `wait_for` comes from a run that did not complete, so this one never runs."""
+
+
 class ResultTooLarge(TowpathError):
     """A result fits neither the run's status nor any configured storage."""
 
@@ -91,24 +103,20 @@ class UnreadableRecord(TowpathError):
         self.newer = newer
 
 
-class UpstreamNotReady(TowpathError):
-    """An argument or a `wait_for` comes from a run that did not complete."""
-
-
 class RunError(TowpathError):
     """A run ended otherwise than completed, and its own exception cannot be had."""
 
 
 class FlowRunFailed(RunError):
-    """A flow run FAILED."""
+    """A run FAILED."""
 
 
 class FlowRunCancelled(RunError):
-    """A flow run was CANCELLED."""
+    """A run was CANCELLED."""
 
 
 class FlowRunCrashed(RunError):
-    """A flow run CRASHED: its infrastructure failed, or its process was ended."""
+    """A run CRASHED: its infrastructure failed, or its process was ended."""
 
 
 class RunTimeout(TowpathError, TimeoutError):
@@ -156,6 +164,18 @@ class FlowSuspended(BaseException):
 
     A BaseException, so that `except Exception` in user code lets it pass while `finally` and `with` do their work.
     """
+
+
+class UnfitValue(TowpathError, ValueError):
+    """An artifact, event, variable or secret has a name, form or size that cannot be."""
+
+
+class AlreadySet(TowpathError, ValueError):
+    """A variable or secret of this name is there already."""
+
+
+class NotSet(TowpathError, ValueError):
+    """There is no secret, variable or artifact of this name."""
 
 
 class HistoryError(TowpathError):

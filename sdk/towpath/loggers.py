@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 else:
     RunLoggerBase = logging.LoggerAdapter
 
+#: Where artifacts and events are logged, if nothing else takes them; whatever the level is that was set.
+TOLD: Final = "towpath.told"
 _FIELDS: Final = ("run", "run_id", "flow", "task", "task_run", "attempt")
 _original_print: Final = builtins.print
 _configured = False
@@ -96,6 +98,7 @@ def configure() -> None:
         towpath.addHandler(handler)
     if towpath.level == logging.NOTSET:
         towpath.setLevel(level)
+    logging.getLogger(TOLD).setLevel(logging.INFO)  # a worker process may tell, too
 
 
 def hand_over(handler: logging.Handler) -> None:
@@ -125,7 +128,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line, for machines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, logger, message, the run's fields, and the traceback if there is one."""
+        """Write time, level, logger, message, the run's fields, what it tells, and the traceback if there is one."""
         clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {
             "time": f"{clock}.{int(record.msecs):03d}Z",
@@ -133,6 +136,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **_fields(record),
+            **getattr(record, "told", {}),
         }
         if traces := _traces(self, record):
             line["exception"] = "\n".join(traces)

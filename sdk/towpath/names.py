@@ -53,6 +53,15 @@ ENV_RESULT_STORAGE: Final = "TOWPATH_RESULT_STORAGE"
 #: The pod template that the run's children inherit, as JSON (docs/decisions/0004).
 ENV_TEMPLATE: Final = "TOWPATH_TEMPLATE"
 
+#: A variable (`towpath.variables`) is `TOWPATH_VARIABLE_` and its name; each key of the ConfigMap becomes one in a pod.
+VARIABLE_PREFIX: Final = "TOWPATH_VARIABLE_"
+#: The ConfigMap that has a namespace's variables; there need not be one.
+VARIABLES_CONFIG_MAP: Final = "towpath-variables"
+#: A secret (`towpath.blocks.system`) may be `TOWPATH_SECRET_` and its name.
+SECRET_PREFIX: Final = "TOWPATH_SECRET_"  # noqa: S105 a name
+#: Else it is a file of its name below this folder, where a pod template mounts Kubernetes Secrets.
+SECRETS_DIR: Final = "/etc/towpath/secrets"
+
 #: How long the process may take to end in order after SIGTERM; a little less than the pod's own grace period.
 ENV_GRACE_SECONDS: Final = "TOWPATH_GRACE_SECONDS"
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from towpath.errors import HistoryError
 from towpath.history import database
@@ -29,6 +29,9 @@ class BookFile:
         HistoryError: it cannot be opened or written.
     """
 
+    holds: ClassVar[str] = "Deployments on this machine"
+    """What is kept in it, for people."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
@@ -38,8 +41,8 @@ class BookFile:
         except (sqlite3.Error, OSError) as error:
             what = (isinstance(error, OSError) and error.strerror) or str(error)
             raise HistoryError(
-                f"The history at {str(path)!r} cannot be opened for writing: {what}. Deployments on this machine are"
-                " kept in it; name a file in another place in TOWPATH_HISTORY."
+                f"The history at {str(path)!r} cannot be opened for writing: {what}. {self.holds} are kept in it;"
+                " name a file in another place in TOWPATH_HISTORY."
             ) from error
         self._connection.row_factory = sqlite3.Row
         self._seen = -1

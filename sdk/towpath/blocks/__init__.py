@@ -1,0 +1,1 @@
+"""What Prefect calls blocks, as far as Towpath needs them: `towpath.blocks.system.Secret`."""
