@@ -11,6 +11,7 @@ the operator itself created or patched is in the store (as the API answered) bef
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from towpath import names, states
@@ -53,6 +54,14 @@ class View(Protocol):
         """Give the Deployments whose spec.flowRef this is, in no order."""
         ...
 
+    def live_runs_of_deployment(self, namespace: str, name: str) -> int:
+        """Count the FlowRuns whose spec.deploymentRef this is and that have not ended."""
+        ...
+
+    def last_success(self, namespace: str, name: str) -> datetime | None:
+        """Tell when a run of a Deployment COMPLETED last, as far as it was seen."""
+        ...
+
 
 def waits_for(run: Body) -> Key | None:
     """Give the Flow or Deployment that a run names, while it has no Job and has not ended; else None.
@@ -65,6 +74,14 @@ def waits_for(run: Body) -> Key | None:
         if name := text(run, "spec", field):
             return Key(plural, text(run, "metadata", "namespace"), name)
     return None
+
+
+def live_run_of(run: Body) -> Key | None:
+    """Give the Deployment of a run that has not ended; the store indexes FlowRuns by it."""
+    name = text(run, "spec", "deploymentRef")
+    if not name or text(run, "status", "state", "type") in states.TERMINAL:
+        return None
+    return Key("deployments", text(run, "metadata", "namespace"), name)
 
 
 def flowrun(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> ObservedFlowRun | None:
@@ -101,7 +118,13 @@ def deployment(view: View, namespace: str, name: str, policy: Policy = DEFAULT) 
     found = view.get("deployments", namespace, name)
     if found is None:
         return None
-    return ObservedDeployment(found, _named(view, "flows", namespace, text(found, "spec", "flowRef")), policy)
+    return ObservedDeployment(
+        found,
+        flow=_named(view, "flows", namespace, text(found, "spec", "flowRef")),
+        active=view.live_runs_of_deployment(namespace, name),
+        last_success=view.last_success(namespace, name),
+        policy=policy,
+    )
 
 
 def affected_by(view: View, plural: str, body: Body, *, deleted: bool = False) -> tuple[Key, ...]:
@@ -136,6 +159,12 @@ def affected_by(view: View, plural: str, body: Body, *, deleted: bool = False) -
             return keys
         case _:
             return ()
+
+
+def counted_by(old: Body | None, new: Body | None) -> Key | None:
+    """Say which Deployment has a run more or less that has not ended, because of a change of a FlowRun."""
+    before, after = (None if run is None else live_run_of(run) for run in (old, new))
+    return None if before == after else before or after
 
 
 def _concerns_children(run: Body) -> bool:

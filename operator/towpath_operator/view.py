@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from towpath_operator.observe import waits_for
-from towpath_operator.reconcile.reading import mapping, text
+from towpath.states import StateType
+from towpath_operator.observe import live_run_of, waits_for
+from towpath_operator.reconcile.reading import mapping, moment, text
 from towpath_operator.runtime.store import Body, Index, Store
 
 _JOB_LABEL: Final = "batch.kubernetes.io/job-name"
@@ -33,6 +35,11 @@ def _runs_waiting_for(run: Body) -> Iterable[str]:
     return (_value(*key),) if key else ()
 
 
+def _live_runs_of_deployment(run: Body) -> Iterable[str]:
+    key = live_run_of(run)
+    return (_value(key.namespace, key.name),) if key else ()
+
+
 def _deployments_of_flow(deployment: Body) -> Iterable[str]:
     return (_value(text(deployment, "metadata", "namespace"), text(deployment, "spec", "flowRef")),)
 
@@ -45,6 +52,7 @@ INDEXES: Final = {
     "pods of job": Index("pods", _pods_of_job),
     "children of run": Index("flowruns", _children_of_run),
     "runs waiting for": Index("flowruns", _runs_waiting_for),
+    "live runs of deployment": Index("flowruns", _live_runs_of_deployment),
     "deployments of flow": Index("deployments", _deployments_of_flow),
 }
 
@@ -68,6 +76,16 @@ class StoreView:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._last_success: dict[tuple[str, str], datetime] = {}
+
+    def run_changed(self, run: Body) -> None:
+        """Note how a FlowRun is now: a walk through ten thousand that have ended would take too long."""
+        name = text(run, "spec", "deploymentRef")
+        if not name or text(run, "status", "state", "type") != StateType.COMPLETED:
+            return
+        if ended := moment(run, "status", "completionTime"):
+            place = (text(run, "metadata", "namespace"), name)
+            self._last_success[place] = max(ended, self._last_success.get(place, ended))
 
     def get(self, plural: str, namespace: str, name: str) -> Body | None:
         """Give an object as last seen."""
@@ -88,3 +106,11 @@ class StoreView:
     def deployments_of_flow(self, namespace: str, name: str) -> Sequence[Body]:
         """Give the Deployments of a Flow."""
         return self._store.find("deployments of flow", _value(namespace, name))
+
+    def live_runs_of_deployment(self, namespace: str, name: str) -> int:
+        """Count the runs of a Deployment that have not ended."""
+        return self._store.count_found("live runs of deployment", _value(namespace, name))
+
+    def last_success(self, namespace: str, name: str) -> datetime | None:
+        """Tell when a run of a Deployment COMPLETED last."""
+        return self._last_success.get((namespace, name))

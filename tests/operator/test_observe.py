@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -38,6 +39,13 @@ class Bodies:
 
     def deployments_of_flow(self, namespace: str, name: str) -> list[Body]:
         return [each for each in self.bodies.get("deployments", ()) if each["spec"]["flowRef"] == name]
+
+    def live_runs_of_deployment(self, namespace: str, name: str) -> int:
+        keys = [observe.live_run_of(run) for run in self.bodies.get("flowruns", ())]
+        return keys.count(Key("deployments", namespace, name))
+
+    def last_success(self, namespace: str, name: str) -> datetime | None:
+        return None
 
 
 def test_a_run_is_seen_with_all_that_it_depends_on() -> None:

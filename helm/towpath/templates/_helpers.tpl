@@ -46,6 +46,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [towpath.dev]
   resources: [flows, deployments, flowruns]
   verbs: [get, list, watch]
+# The runs of schedules.
+- apiGroups: [towpath.dev]
+  resources: [flowruns]
+  verbs: [create]
 - apiGroups: [towpath.dev]
   resources: [flows/status, deployments/status, flowruns/status]
   verbs: [patch]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 
@@ -14,6 +15,27 @@ class CreateJob:
     namespace: str
     manifest: Mapping[str, Any]
     owner_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRun:
+    """Create the FlowRun of a schedule for a time; its name is deterministic, so one that exists is success."""
+
+    namespace: str
+    manifest: Mapping[str, Any]
+    deployment: str
+    schedule: str
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TellMissed:
+    """Count times of a schedule that get no run, for the metrics."""
+
+    namespace: str
+    deployment: str
+    schedule: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +95,9 @@ class ConfirmPodsEnded:
     job_name: str
 
 
-Action: TypeAlias = CreateJob | DeleteJob | PatchStatus | EmitEvent | ConfirmGone | ConfirmPodsEnded
+Action: TypeAlias = (
+    CreateJob | CreateRun | DeleteJob | PatchStatus | EmitEvent | ConfirmGone | ConfirmPodsEnded | TellMissed
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ API. Deciding takes them as they are and never changes them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from towpath_operator.reconcile.policy import DEFAULT, Policy
@@ -47,8 +48,14 @@ class ObservedFlow:
 
 @dataclass(frozen=True, slots=True)
 class ObservedDeployment:
-    """A Deployment and the Flow it names, if that exists."""
+    """A Deployment, the Flow it names, if that exists, and how its runs stand."""
 
     deployment: Body
     flow: Body | None = None
+    active: int = 0
+    """How many of its runs have not ended."""
+    last_success: datetime | None = None
+    """When one of them COMPLETED last, as far as it is known."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """What the API server has just said against the runs of schedules, by their names."""
     policy: Policy = DEFAULT

@@ -70,6 +70,10 @@ class Store:
         bodies = self._bodies.get(self._indexes[index].plural, {})
         return [bodies[place] for place in self._found[index].get(value, ())]
 
+    def count_found(self, index: str, value: str) -> int:
+        """Count the objects that an index knows under a value."""
+        return len(self._found[index].get(value, ()))
+
     def all(self, plural: str) -> Iterable[Body]:
         """Give every object of a kind, in no order; the store must not change while it is walked through."""
         return self._bodies.get(plural, {}).values()

@@ -62,6 +62,12 @@ class WorkQueue(Generic[K]):
             heapq.heapify(self._heap)
         self._set_alarm()
 
+    def ring_all(self) -> None:
+        """Have every key that has a timer looked at now: what the timers were set for goes by a clock that was set."""
+        for key in self._due:
+            self.add(key)
+        self._due.clear()
+
     def failed(self, key: K, *, at_least: float = 0.0) -> float:
         """Count a failure and have the key looked at after its back-off, or `at_least` seconds; give the delay."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1

@@ -40,28 +40,31 @@ def schedule_of(entry: Mapping[str, Any]) -> Schedule:
     return found
 
 
-def run_manifest(deployment: Mapping[str, Any], entry: Mapping[str, Any], due: datetime) -> dict[str, Any]:
-    """Build the FlowRun that a schedule makes for a time; the same for the same time.
+def run_manifest(
+    namespace: str, deployment: str, schedule: str, due: datetime, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Build the FlowRun that a schedule makes for a time; its name is the same for the same time.
 
     Args:
-        deployment: the Deployment.
-        entry: one of its `spec.schedules`.
+        namespace: of the Deployment.
+        deployment: the Deployment's name.
+        schedule: the schedule's name within it.
         due: when the run is due.
+        parameters: the Deployment's, and the schedule's over them: what the run is given does not depend on when
+            somebody edits either.
     """
-    of_deployment = deployment["metadata"]["name"]
-    name = names.scheduled_run_name(of_deployment, entry["name"], due)
+    name = names.scheduled_run_name(deployment, schedule, due)
     labels = {
         names.LABEL_RUN: name,
         names.LABEL_ROOT_RUN: name,
-        names.LABEL_DEPLOYMENT: of_deployment,
-        names.LABEL_SCHEDULE: entry["name"],
+        names.LABEL_DEPLOYMENT: deployment,
+        names.LABEL_SCHEDULE: schedule,
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
     }
-    spec: dict[str, Any] = {"deploymentRef": of_deployment, "scheduledTime": written(due)}
-    # The deployment's own parameters too: what the run is given does not depend on when somebody edits the deployment.
-    if parameters := {**(deployment["spec"].get("parameters") or {}), **(entry.get("parameters") or {})}:
-        spec["parameters"] = parameters
-    metadata = {"name": name, "namespace": deployment["metadata"]["namespace"], "labels": labels}
+    spec: dict[str, Any] = {"deploymentRef": deployment, "scheduledTime": written(due)}
+    if parameters:
+        spec["parameters"] = dict(parameters)
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
     return {"apiVersion": names.API_VERSION, "kind": "FlowRun", "metadata": metadata, "spec": spec}
 
 
