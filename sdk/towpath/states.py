@@ -20,8 +20,8 @@ from towpath.errors import (
     FlowRunCrashed,
     FlowRunFailed,
     FlowSuspended,
-    MissingResult,
     RunError,
+    UnfinishedRun,
     UpstreamNotReady,
 )
 
@@ -66,7 +66,7 @@ def may_follow(current: StateType | None, new: StateType) -> bool:
 
 
 R = TypeVar("R")
-_FLOW_RUN_ERRORS: Final[dict[StateType, type[RunError]]] = {
+_RUN_ERRORS: Final[dict[StateType, type[RunError]]] = {
     _S.FAILED: FlowRunFailed,
     _S.CANCELLED: FlowRunCancelled,
     _S.CRASHED: FlowRunCrashed,
@@ -176,7 +176,7 @@ class State(Generic[R]):
             RunError: the run did not complete and left no exception.
             UpstreamNotReady: the run never ran, because one that it needs did not complete.
             FlowSuspended: the run is suspended, in this process, and so is whoever needs it.
-            MissingResult: the run has not ended.
+            UnfinishedRun: the run has not ended.
         """
         if self.type is StateType.COMPLETED:
             return cast("R", self.data)
@@ -185,7 +185,7 @@ class State(Generic[R]):
                 raise UpstreamNotReady(self.message or "A run that this one needs did not complete.")
             if isinstance(self.data, FlowSuspended):
                 raise self.data
-            raise MissingResult(f"The run is {self.type} and has no result yet. Wait for it first: `future.wait()`.")
+            raise UnfinishedRun(f"The run is {self.type} and has no result yet. Wait for it first: `future.wait()`.")
         error = self.error()
         if raise_on_failure:
             raise error
@@ -199,7 +199,7 @@ class State(Generic[R]):
             if inner.is_final() and not inner.is_completed():
                 return inner.error()
         said = self.data if isinstance(self.data, str) else self.message
-        return RunError(said or f"The run ended {self.type}.")
+        return _RUN_ERRORS.get(self.type, RunError)(said or f"The run ended {self.type}.")
 
     def __repr__(self) -> str:
         parts = [f"type={self.type}", *(f"{key}={value!r}" for key, value in self._told().items())]
@@ -223,11 +223,6 @@ def states_in(value: Any) -> tuple[State[Any], ...]:
     if isinstance(value, (list, tuple, set, frozenset)) and value and all(isinstance(item, State) for item in value):
         return tuple(value)
     return ()
-
-
-def flow_run_error(state: State[Any]) -> RunError:
-    """Make the exception of a flow run that ended otherwise than completed, and left none of its own."""
-    return _FLOW_RUN_ERRORS[state.type](state.message or f"The flow run ended {state.type}.")
 
 
 def aggregate(states: Iterable[State[Any]], data: Any) -> State[Any]:

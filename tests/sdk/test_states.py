@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath import states
-from towpath.errors import FlowRunCancelled, FlowRunCrashed, FlowRunFailed, MissingResult, RunError, UpstreamNotReady
-from towpath.states import TERMINAL, State, StateType, aggregate, flow_run_error, may_follow, states_in
+from towpath.errors import FlowRunCancelled, FlowRunCrashed, FlowRunFailed, UnfinishedRun, UpstreamNotReady
+from towpath.states import TERMINAL, State, StateType, aggregate, may_follow, states_in
 
 FACTORIES = [
     (states.Scheduled, StateType.SCHEDULED, "Scheduled"),
@@ -75,43 +75,30 @@ ERROR = ValueError("own")
     ("state", "error", "text"),
     [
         (states.Failed(data=ERROR), ValueError, "own"),
-        (states.Failed(message="why"), RunError, "why"),
-        (states.Failed(data="text"), RunError, "text"),
-        (states.Failed(), RunError, "The run ended FAILED."),
-        (states.Cancelled(message="asked"), RunError, "asked"),
+        (states.Failed(message="why"), FlowRunFailed, "why"),
+        (states.Failed(data="text"), FlowRunFailed, "text"),
+        (states.Failed(), FlowRunFailed, "The run ended FAILED."),
+        (states.Cancelled(message="asked"), FlowRunCancelled, "asked"),
+        (states.Crashed(message="lost"), FlowRunCrashed, "lost"),
         (states.Crashed(data=KeyboardInterrupt("k")), KeyboardInterrupt, "k"),
         (states.Failed(data=states.Failed(data=ERROR)), ValueError, "own"),
         (states.Failed(data=[states.Completed(), states.Failed(data=ERROR)]), ValueError, "own"),
     ],
-    ids=["exception", "message", "text", "nothing", "cancelled", "crashed", "state within", "states within"],
+    ids=["exception", "message", "text", "nothing", "cancelled", "crashed", "interrupted", "state within", "states within"],
 )
 def test_other_ends_raise_their_exception(state: State[Any], error: type[BaseException], text: str) -> None:
-    """The run's own exception if there is one, that of the first state within, else a RunError that says why."""
+    """The run's own exception if there is one, that of the first state within, else one of the kind of end, that says why."""
     with pytest.raises(error, match=text):
         state.result()
     assert isinstance(state.result(raise_on_failure=False), error)
 
 
 def test_a_run_that_has_not_ended_has_no_result() -> None:
-    """MissingResult says to wait; NotReady says what was missing."""
-    with pytest.raises(MissingResult, match="RUNNING"):
+    """UnfinishedRun says to wait; NotReady says what was missing."""
+    with pytest.raises(UnfinishedRun, match="RUNNING"):
         states.Running().result()
     with pytest.raises(UpstreamNotReady, match="load"):
         states.Pending(name="NotReady", message="load failed").result()
-
-
-@pytest.mark.parametrize(
-    ("state", "error"),
-    [
-        (states.Failed(), FlowRunFailed),
-        (states.Cancelled(), FlowRunCancelled),
-        (states.Crashed(message="m"), FlowRunCrashed),
-    ],
-    ids=["failed", "cancelled", "crashed"],
-)
-def test_flow_runs_have_errors_of_their_own(state: State[Any], error: type[RunError]) -> None:
-    """Each end of a flow run without exception has its class."""
-    assert type(flow_run_error(state)) is error
 
 
 def test_times_are_stamped_by_whoever_enters() -> None:

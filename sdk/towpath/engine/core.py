@@ -42,7 +42,7 @@ from towpath.engine.effects import (
 )
 from towpath.errors import FlowSuspended, RunTimeout, UpstreamNotReady
 from towpath.retries import delay_before, jittered
-from towpath.states import AWAITING_RETRY, NOT_READY, SUSPENDED, State, StateType, aggregate, flow_run_error, states_in
+from towpath.states import AWAITING_RETRY, NOT_READY, SUSPENDED, State, StateType, aggregate, states_in
 
 _S = StateType
 Life: TypeAlias = Generator[Effect, Event, Ending]
@@ -175,7 +175,7 @@ def _end_of_value(plan: Plan, value: Any) -> Ending:
         state = value.copy() if value.timestamp is None else aggregate([value], value)
         if plan.is_flow:
             return _ending_of_flow(state)
-        return Ending(state, value=value)
+        return Ending(state, value=state)
     if members := states_in(value):
         return Ending(aggregate(members, value), value=value)
     return Ending(State(_S.COMPLETED, data=value), value=value)
@@ -188,7 +188,7 @@ def _ending_of_flow(state: State[Any]) -> Ending:
     if not state.is_final():
         return Ending(state, value=state)
     if state.data is None:
-        state.data = flow_run_error(state)
+        state.data = state.error()
     return Ending(state, state.error())
 
 
