@@ -1,8 +1,12 @@
-"""What may be set from outside, by environment variables; each is read when it is needed.
+"""What may be set from outside, by environment variables and settings files; each is read when it is needed.
+
+An environment variable goes over the files of `towpath.settings_files`; an empty one stands for the default.
 
 TOWPATH_LOG_FORMAT     `text` for people, `json` for machines: one object a line (pods)      text
 TOWPATH_LOG_LEVEL      least level that is logged: DEBUG, INFO, WARNING, ERROR, CRITICAL      INFO
 TOWPATH_LOG_PRINTS     whether `print` goes to the log where `log_prints` is not said         false
+TOWPATH_LOGGING_EXTRA_LOGGERS   names of other loggers, with commas, whose lines are shown and kept too         none
+TOWPATH_PROGRESS       whether a run's progress is shown at a terminal, kept up to date        true
 TOWPATH_MAX_DEPTH      how deep flows may call flows, as a guard against recursion            20
 TOWPATH_MAX_WORKERS    how many tasks a ThreadPoolTaskRunner runs at once; 0: no limit        0
 TOWPATH_RESULT_STORAGE                   where results are kept: a folder or an fsspec URL   results in TOWPATH_HOME
@@ -15,9 +19,10 @@ TOWPATH_TASKS_DISABLE_CACHING            whether kept results are neither used n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from towpath import settings_files
 from towpath.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -39,6 +44,16 @@ def log_prints() -> bool:
     return _is_true("TOWPATH_LOG_PRINTS")
 
 
+def extra_loggers() -> tuple[str, ...]:
+    """Give the names of loggers, beside Towpath's own, whose lines are shown and kept."""
+    return tuple(name for part in text("TOWPATH_LOGGING_EXTRA_LOGGERS").split(",") if (name := part.strip()))
+
+
+def progress() -> bool:
+    """Tell whether a run's progress is shown at a terminal."""
+    return _is_true("TOWPATH_PROGRESS", default=True)
+
+
 def max_depth() -> int:
     """Give the number of runs that may be above a run."""
     from towpath.names import MAX_DEPTH
@@ -55,7 +70,7 @@ def result_storage() -> str | None:
     """Give the folder or URL where results are kept; None: in the user's own folder."""
     from towpath.names import ENV_RESULT_STORAGE
 
-    return os.environ.get(ENV_RESULT_STORAGE, "").strip() or None
+    return text(ENV_RESULT_STORAGE) or None
 
 
 def result_serializer() -> str:
@@ -81,15 +96,36 @@ def disable_caching() -> bool:
     return _is_true("TOWPATH_TASKS_DISABLE_CACHING")
 
 
-def _is_true(name: str) -> bool:
-    if not os.environ.get(name):  # most are not set, and this is asked often
-        return False
+def text(name: str) -> str:
+    """Give what is set under the name of a variable, by the environment or else by a file; empty if nothing is."""
+    told = os.environ.get(name)
+    if told is not None:
+        return told.strip()
+    from_file = settings_files.values().get(name)
+    return from_file.text if from_file is not None else ""
+
+
+def environment() -> Mapping[str, str]:
+    """Give the environment, with what the settings files say for variables that it does not have."""
+    return {name: said.text for name, said in settings_files.values().items()} | dict(os.environ)
+
+
+def place_of(name: str) -> str:
+    """Say where a setting comes from, as the beginning of a sentence about it."""
+    if name not in os.environ and (said := settings_files.values().get(name)) is not None:
+        return f"In the settings file {str(said.file)!r}, {settings_files.key_of(name)} ({name})"
+    return f"The environment variable {name}"
+
+
+def _is_true(name: str, *, default: bool = False) -> bool:
+    if not text(name):  # most are not set, and this is asked often
+        return default
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     return words[_read(name, "false", str.lower, words.__contains__, "true or false")]
 
 
 def _read(name: str, default: T, parse: Callable[[str], T], fits: Callable[[T], bool], what: str) -> T:
-    raw = os.environ.get(name, "").strip()
+    raw = text(name)
     if not raw:
         return default
     try:
@@ -97,5 +133,5 @@ def _read(name: str, default: T, parse: Callable[[str], T], fits: Callable[[T], 
     except ValueError:
         value = None
     if value is None or not fits(value):
-        raise ConfigurationError(f"The environment variable {name} must be {what}; it is {raw!r}.")
+        raise ConfigurationError(f"{place_of(name)} must be {what}; it is {raw!r}.")
     return value

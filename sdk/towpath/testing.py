@@ -163,7 +163,7 @@ def harness() -> Iterator[Harness]:
         patch.dict(os.environ, {ENV_HOME: folder}),
     ):
         for name in (ENV_HISTORY, ENV_RESULT_STORAGE, ENV_RUN):
-            os.environ.pop(name, None)
+            os.environ[name] = ""  # the default, whatever a settings file says
         clock = made.clock
         with patch.multiple(SYSTEM.clock, now=clock.now, sleep=clock.sleep, sleep_async=clock.sleep_async):
             try:

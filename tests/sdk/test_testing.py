@@ -137,7 +137,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ZeroDivisionError), harness() as made:  # noqa: PT012 the block is what is tried
         os.environ["TOWPATH_LOG_LEVEL"] = "ERROR"
         assert home_folder() == made.folder
-        assert "TOWPATH_RESULT_STORAGE" not in os.environ
+        assert os.environ["TOWPATH_RESULT_STORAGE"] == ""
         patient([1])
         late = stubborn.submit([1])
         raise ZeroDivisionError

@@ -117,6 +117,12 @@ SETTINGS: Final = (
     Setting("TOWPATH_LOG_LEVEL", "least severe lines that are logged", settings.log_level),
     Setting("TOWPATH_LOG_FORMAT", "text for people, json for machines", settings.log_format),
     Setting("TOWPATH_LOG_PRINTS", "whether print goes to the log", _whether(settings.log_prints)),
+    Setting(
+        "TOWPATH_LOGGING_EXTRA_LOGGERS",
+        "other loggers whose lines are shown and kept",
+        lambda: ",".join(settings.extra_loggers()),
+    ),
+    Setting("TOWPATH_PROGRESS", "whether progress is shown at a terminal", _whether(settings.progress)),
     Setting("TOWPATH_MAX_DEPTH", "how deep flows may call flows", lambda: str(settings.max_depth())),
     Setting("TOWPATH_MAX_WORKERS", "tasks that run at once; 0: no limit", lambda: str(settings.max_workers() or 0)),
     Setting(names.ENV_RESULT_STORAGE, "where results are kept: a folder or an fsspec URL", _result_storage),

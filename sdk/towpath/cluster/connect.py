@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from towpath import settings
 from towpath.cluster import access
 from towpath.errors import ConfigurationError
 from towpath.names import CREDENTIALS_DIR, ENV_NAMESPACE
@@ -20,7 +20,7 @@ POD_PATIENCE_SECONDS: Final = 30.0
 
 
 def connect(
-    *, context: str | None = None, namespace: str | None = None, environment: Mapping[str, str] = os.environ
+    *, context: str | None = None, namespace: str | None = None, environment: Mapping[str, str] | None = None
 ) -> HttpCluster:
     """Connect to the pod's own cluster, or to that of a kubeconfig's context.
 
@@ -36,6 +36,7 @@ def connect(
         from towpath.cluster.http import HttpCluster
     except ModuleNotFoundError as error:
         raise _missing(error) from error
+    environment = settings.environment() if environment is None else environment
     wanted = namespace or environment.get(ENV_NAMESPACE)
     if context is None and (own := access.in_pod(environment, wanted)) is not None:
         return HttpCluster(own, patience_seconds=POD_PATIENCE_SECONDS)

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Final
 
+from towpath.console.progress import PROGRESS
 from towpath.engine.ports import Surroundings
 from towpath.engine.threads import block
 from towpath.history.recorder import RECORDER
@@ -40,4 +41,4 @@ def throw_dice() -> float:
     return random.random()  # noqa: S311 it spreads retries
 
 
-SYSTEM: Final = Surroundings(SystemClock(), throw_dice, recorder=RECORDER)
+SYSTEM: Final = Surroundings(SystemClock(), throw_dice, recorder=RECORDER, screen=PROGRESS)

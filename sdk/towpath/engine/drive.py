@@ -18,7 +18,7 @@ from towpath.retries import delays_of
 
 if TYPE_CHECKING:
     from towpath.engine.interrupts import Interrupt
-    from towpath.engine.ports import Clock, Launcher, Recorder, Reporter
+    from towpath.engine.ports import Clock, Launcher, Recorder, Reporter, Screen
     from towpath.flows import Flow
     from towpath.runs import FlowRun
     from towpath.states import State
@@ -37,6 +37,7 @@ def run_flow(
     timeout_seconds: float | None = None,
     interrupt: Interrupt | None = None,
     recorder: Recorder | None = None,
+    screen: Screen | None = None,
     result_storage: StorageLike | None = None,
     keeps_result: bool = True,
 ) -> State[Any]:
@@ -56,10 +57,11 @@ def run_flow(
         timeout_seconds: instead of the flow's own.
         interrupt: ends the run from outside.
         recorder: keeps the record of this machine; None: somebody else does.
+        screen: shows the run to a person; None: nobody watches.
         result_storage: where results are kept, instead of what the flow says.
         keeps_result: whether the flow's own result is for this process to keep; a reporter may do so.
     """
-    surroundings = Surroundings(clock or SYSTEM.clock, SYSTEM.dice, launcher, recorder)
+    surroundings = Surroundings(clock or SYSTEM.clock, SYSTEM.dice, launcher, recorder, screen)
     execution = flow_execution(
         flow,
         run,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from towpath import resolve
 from towpath.context import RunContext, current
-from towpath.engine.effects import READY, Event, NotReady, Raised, Settle
+from towpath.engine.effects import READY, Enter, Event, NotReady, Raised, Settle
 from towpath.engine.execution import Execution, persists_in, plan_of, prints_logged, rendered
 from towpath.engine.scope import Scope
 from towpath.errors import ParameterError
 from towpath.runs import FlowRun
 from towpath.slugs import slug
-from towpath.states import State
+from towpath.states import AWAITING_RETRY, State, StateType
 
 if TYPE_CHECKING:
     from towpath.engine.ports import Reporter, Surroundings
@@ -95,12 +95,21 @@ class FlowExecution(Execution):
         self.args, self.kwargs = flow.signature.call(parameters)
         return READY
 
+    def enter(self, effect: Enter) -> None:
+        """Put the run into a state, for whoever watches to see."""
+        super().enter(effect)
+        if (screen := self.surroundings.screen) is not None:
+            screen.enter(self.run)
+
     def report(self, state: State[Any]) -> None:
-        """Tell the reporter, and whoever keeps the record."""
+        """Tell the reporter, whoever keeps the record, and whoever watches."""
         if self.reporter is not None:
             self.reporter.report(self.run, state)
         if (recorder := self.surroundings.recorder) is not None:
             recorder.leave(self.run, state)
+        goes_on = state.type is StateType.RUNNING or state.name == AWAITING_RETRY
+        if not goes_on and (screen := self.surroundings.screen) is not None:
+            screen.leave(self.run)
 
     def call(self) -> Event:
         """Call user code, in a scope of its own."""

@@ -102,6 +102,16 @@ class Recorder(Protocol):
         """Wait until all that was noted can be read by others, or cannot be."""
 
 
+class Screen(Protocol):
+    """Where a person sees the flow runs of this process while they go; what it does is never a run's trouble."""
+
+    def enter(self, run: FlowRun) -> None:
+        """Take note that a flow run has entered a state."""
+
+    def leave(self, run: FlowRun) -> None:
+        """Take note that a flow run has told its end, its hooks for it done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a run finds round it, and hands on to the runs that it calls in its process."""
@@ -113,3 +123,5 @@ class Surroundings:
     """Runs children elsewhere; None: in this process."""
     recorder: Recorder | None = None
     """Keeps the record; None: somebody else does."""
+    screen: Screen | None = None
+    """Shows the runs; None: nobody watches."""

@@ -86,7 +86,10 @@ class TaskExecution(Execution):
         super().enter(effect)
         type_ = effect.state.type
         if self.run.flow_run is not None and (type_ in TERMINAL or type_ is StateType.PENDING):
-            self.run.flow_run.tasks.ended(completed=type_ is StateType.COMPLETED)
+            if type_ is StateType.COMPLETED:
+                self.run.flow_run.tasks.ended(completed=True)
+            else:
+                self.run.flow_run.tasks.ended(completed=False, name=self.run.name)
 
     def release(self) -> None:
         """Let go of the arguments."""
