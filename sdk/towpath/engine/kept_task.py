@@ -107,10 +107,12 @@ class KeptTaskExecution(TaskExecution):
         record = yield from transaction.read_steps()
         assert record is not None
         ending = core.end_of(self.plan, Returned(record.result))
-        ending.state.name = CACHED
+        state = ending.state.copy()  # the value may be the state that the task returned then
+        state.name = CACHED
         if self.run.flow_run is not None:
             self.run.flow_run.tasks.took_kept_result()
-        ending.state.message = f"The result was kept under {transaction.key!r}."
+        state.message = f"The result was kept under {transaction.key!r}."
+        ending = replace(ending, state=state)
         return Concluded(ending if transaction.is_borrowed else self._without_value(ending))
 
     def _kept(self, transaction: BaseTransaction, event: Event) -> Steps[Event]:
