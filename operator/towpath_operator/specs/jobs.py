@@ -152,6 +152,15 @@ def _tell_merged(template: Json, policy: Policy) -> None:
     for container in template["spec"]["containers"]:
         told = {names.ENV_IMAGE: container["image"], names.ENV_GRACE_SECONDS: str(ending)}
         container["env"] = [*container["env"], *({"name": name, "value": value} for name, value in told.items())]
+        # A template's envFrom would replace this one, so it joins afterwards; of several, the last has its way.
+        given = container.get("envFrom") or ()
+        container["envFrom"] = [_variables(), *given] if isinstance(given, list | tuple) else given
+
+
+def _variables() -> Json:
+    """Refer to the namespace's variables, which the kubelet reads: neither operator nor pod has to be allowed to."""
+    variables = {"name": names.VARIABLES_CONFIG_MAP, "optional": True}
+    return {"prefix": names.VARIABLE_PREFIX, "configMapRef": variables}
 
 
 def _restrict(template: Json) -> None:

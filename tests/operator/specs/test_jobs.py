@@ -18,6 +18,7 @@ from towpath_operator.specs.jobs import build_job
 from towpath_operator.specs.resolved import ResolvedRun
 from towpath_operator.specs.terms import terms_on
 
+VARIABLES = {"prefix": "TOWPATH_VARIABLE_", "configMapRef": {"name": "towpath-variables", "optional": True}}
 GOLDEN = Path(__file__).parents[2] / "golden"
 #: Set to write the golden files anew; then read what changed before it is committed.
 WRITE = "TOWPATH_WRITE_GOLDEN"
@@ -208,3 +209,18 @@ def test_the_process_gets_a_little_less_time_to_end_than_its_pod(pod: int, proce
 
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert {"name": "TOWPATH_GRACE_SECONDS", "value": str(process)} in container["env"]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        pytest.param(None, [VARIABLES], id="none"),
+        pytest.param([{"secretRef": {"name": "etl"}}], [VARIABLES, {"secretRef": {"name": "etl"}}], id="own"),
+        pytest.param({"name": "etl"}, {"name": "etl"}, id="no list: the API server says so"),
+    ],
+)
+def test_a_template_does_not_cost_a_run_its_variables(given: Any, found: Any) -> None:
+    """The namespace's variables come first, so that what a template brings goes over them."""
+    job = build_job(make_run(templates=({"spec": {"containers": [{"name": "flow", "envFrom": given}]}},)), 1, Policy())
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["envFrom"] == found
