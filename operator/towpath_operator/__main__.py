@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from towpath_operator import logs, settings
         from towpath_operator.app import Operator
         from towpath_operator.runtime.connection import connect
+        from towpath_operator.runtime.lease import LeaseLostError
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("towpath"):
             raise
@@ -38,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             await operator.run()
         except ConfigurationError:
             raise
-        except Exception:
-            logging.getLogger("towpath_operator").exception("The operator failed, and ends.")
+        except Exception as error:
+            log = logging.getLogger("towpath_operator")
+            if isinstance(error, ExceptionGroup) and (lost := error.subgroup(LeaseLostError)):
+                log.error("%s It ends, and begins again as a follower.", lost.exceptions[0])  # noqa: TRY400 nobody's fault
+            else:
+                log.exception("The operator failed, and ends.")
             logging.shutdown()
             os._exit(1)  # whatever failed may have left tasks behind that do not let themselves be cancelled
 

@@ -6,17 +6,20 @@
                                                                                  └── later ─────┘
 
 Nothing is decided before every kind has been listed in full: after a restart, what is not listed yet must not pass for
-what is gone. Every task runs as long as the process; the first that fails ends it, for starting again is cheap and puts
-everything right.
+what is gone. Of several replicas one decides, the one that holds the Lease; the others know all that it knows, so that
+each can go on at once. Every task runs as long as the process; the first that fails ends it, for starting again is
+cheap and puts everything right.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import logging
 import signal
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +27,7 @@ from importlib import metadata
 
 from towpath.errors import ClusterError
 from towpath_operator import endpoints, handlers, observe
-from towpath_operator.apply import Applier, JobRefusedError, StaleError
+from towpath_operator.apply import Applier, JobRefusedError, RunRefusedError, StaleError
 from towpath_operator.health import Health
 from towpath_operator.kinds import BY_KOPF, BY_PLURAL, BY_REFLECTOR, EVENTS
 from towpath_operator.logs import field_of
@@ -36,12 +39,14 @@ from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import ApiError, Client
 from towpath_operator.runtime.connection import Connection
 from towpath_operator.runtime.guard import Guard
+from towpath_operator.runtime.lease import Lease
 from towpath_operator.runtime.listing import Filler
 from towpath_operator.runtime.recorder import EventRecorder
 from towpath_operator.runtime.reflector import Reflector
 from towpath_operator.runtime.resources import Resource
 from towpath_operator.runtime.store import Body, Store
 from towpath_operator.runtime.sweeper import Sweeper
+from towpath_operator.runtime.wall_clock import feel_steps
 from towpath_operator.runtime.workqueue import WorkQueue
 from towpath_operator.settings import Settings
 from towpath_operator.view import INDEXES, StoreView, lean
@@ -63,13 +68,15 @@ class Operator:
         self._store = Store(INDEXES, lean=lean, listener=self._changed)
         self._view = StoreView(self._store)
         self._metrics = Metrics(
-            queue_depth=lambda: len(self._queue),
+            queue_depth=lambda: len(self._queue) if self._works.is_set() else 0,
             version=metadata.version("towpath"),
         )
-        self._health = Health(stale_seconds=settings.stale_seconds, stuck_seconds=self._queue.stuck_seconds)
-        self._client = Client(connection.configuration, self._metrics.api_request)
+        self._health = Health(stale_seconds=settings.stale_seconds, stuck_seconds=self._stuck_seconds)
+        self._lease_client = Client(connection.configuration, self._metrics.api_request)
+        self._lease = self._own_lease()
+        self._client = Client(connection.configuration, self._metrics.api_request, may_write=self._may_write)
         self._recorder = EventRecorder(self._client, EVENTS, "towpath-operator")
-        self._applier = Applier(self._client, self._store, self._recorder)
+        self._applier = Applier(self._client, self._store, self._recorder, self._metrics.schedules)
         self._filler = Filler(self._client, self._store, BY_KOPF, self._namespaces)
         self._sweeper = Sweeper(
             self._client,
@@ -81,6 +88,8 @@ class Operator:
         )
         self._served = asyncio.Event()
         self._listed = asyncio.Event()
+        self._works = asyncio.Event()
+        self._works_since = 0.0
         self._kopf_ready = asyncio.Event()
         self._stop = asyncio.Event()
         self._stop_kopf = asyncio.Event()
@@ -89,12 +98,13 @@ class Operator:
         """Work until SIGTERM or SIGINT, then end in order.
 
         Raises:
-            ExceptionGroup: a task failed, and with it the operator.
+            ExceptionGroup: a task failed, and with it the operator; LeaseLostError in it: another replica may work now.
             ConfigurationError: the HTTP port is taken.
         """
         self._catch_signals()
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
+            stack.push_async_callback(self._lease_client.close)
             front = await stack.enter_async_context(contextlib.AsyncExitStack())
             self.port = await front.enter_async_context(
                 endpoints.serve(self._settings.listen_port, self._metrics.registry, self._health)
@@ -121,6 +131,8 @@ class Operator:
                 self._filler.run(),
                 self._sweep(),
                 self._take_signals_back(),
+                feel_steps(self._clock_was_set),
+                *([self._lease.run()] if self._lease else []),
             )
         ]
         workers = [tasks.create_task(self._worker()) for _ in range(self._settings.workers)]
@@ -133,12 +145,16 @@ class Operator:
         starting.cancel()
         self._served.set()
         self._listed.set()
+        self._works.set()
         _, unfinished = await asyncio.wait(workers, timeout=self._settings.drain_seconds)
         await front.aclose()
         self._stop_kopf.set()
         await asyncio.wait([kopf])
         for task in (*unfinished, *background):
             task.cancel()
+        if self._lease:
+            await asyncio.wait((*unfinished, *background))  # nothing is written, and the Lease not renewed, any more
+            await self._lease.release()
 
     async def _start(self, reflectors: Sequence[Reflector]) -> None:
         """Wait until everything has been listed, then let the work begin."""
@@ -148,12 +164,16 @@ class Operator:
         await self._filler.filled.wait()
         for reflector in reflectors:
             await reflector.synced.wait()
-        self._metrics.start_counting()
         self._health.ready()
         self._listed.set()
         log.info(
             "Everything is listed: %s.", ", ".join(f"{self._store.count(plural)} {plural}" for plural in BY_PLURAL)
         )
+        if self._lease:
+            await self._lease.held.wait()
+        self._works_since = asyncio.get_running_loop().time()
+        self._metrics.start_counting()
+        self._works.set()
 
     async def _await_kind(self, resource: Resource) -> None:
         """Wait until a kind is served, and we may see it: kopf would not say why it does not watch."""
@@ -204,6 +224,25 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
 
+    def _own_lease(self) -> Lease | None:
+        namespace, _, name = self._settings.lease.partition("/")
+        if not name:
+            return None
+        return Lease(self._lease_client, namespace, name, self._settings.identity or socket.gethostname())
+
+    def _may_write(self) -> bool:
+        return self._lease is None or self._lease.is_held()
+
+    def _stuck_seconds(self) -> float:
+        """Tell for how long there has been work for this replica, and none of it got done."""
+        if not self._works.is_set():
+            return 0.0
+        return min(self._queue.stuck_seconds(), asyncio.get_running_loop().time() - self._works_since)
+
+    def _clock_was_set(self, seconds: float) -> None:
+        log.warning("The clock was set by %+.1f s; looking at everything that waits for its time.", seconds)
+        self._queue.ring_all()
+
     def _reflector(self, resource: Resource, namespace: str | None) -> Reflector:
         heard = functools.partial(self._heard, resource.plural, namespace)
         return Reflector(self._client, self._store, resource, namespace, heard=heard)
@@ -218,17 +257,23 @@ class Operator:
         assert body is not None
         if plural == "flowruns":
             self._metrics.run_changed(old, new)
+            if new is not None:
+                self._view.run_changed(new)
+            if counted := observe.counted_by(old, new):
+                self._queue.add(counted)
             state = mapping(new, "status", "state")
-            if self._listed.is_set() and state and state != mapping(old, "status", "state"):
+            if self._works.is_set() and state and state != mapping(old, "status", "state"):
                 about = {"namespace": body["metadata"]["namespace"], "run": body["metadata"]["name"]}
                 log.info("%s %s %s", state.get("type"), state.get("reason", ""), state.get("message", ""), extra=about)
+        if plural == "deployments":
+            self._metrics.schedules.deployment_changed(old, new)
         if new is None:
             self._queue.forget(key_of(plural, body))
         for key in observe.affected_by(self._view, plural, body, deleted=new is None):
             self._queue.add(key)
 
     async def _worker(self) -> None:
-        await self._listed.wait()
+        await self._works.wait()
         while (key := await self._queue.get()) is not None:
             try:
                 await self._reconcile(key)
@@ -275,10 +320,22 @@ class Operator:
                 found = observe.flow(self._view, key.namespace, key.name, self._policy)
                 return await self._apply(flow.decide(found, now) if found else Decision())
             case "deployments":
-                named = observe.deployment(self._view, key.namespace, key.name, self._policy)
-                return await self._apply(deployment.decide(named, now) if named else Decision())
+                return await self._look_at_deployment(key, now, about)
             case _:
                 raise AssertionError(f"nothing is decided about {key.plural}")
+
+    async def _look_at_deployment(self, key: observe.Key, now: datetime, about: Mapping[str, str]) -> float | None:
+        """Do what is to be done about a Deployment; what is refused to one schedule does not stop the others."""
+        refused: dict[str, str] = {}
+        while True:
+            found = observe.deployment(self._view, key.namespace, key.name, self._policy)
+            if found is None:
+                return None
+            try:
+                return await self._apply(deployment.decide(dataclasses.replace(found, refused=refused), now))
+            except RunRefusedError as refusal:
+                log.warning("%s", refusal, extra=about)
+                refused[refusal.schedule] = refusal.message
 
     async def _apply(self, decision: Decision) -> float | None:
         if decision.bug is not None:

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from towpath.errors import ClusterError, TowpathError
-from towpath_operator.kinds import BY_PLURAL, JOBS, PODS
+from towpath_operator.kinds import BY_PLURAL, FLOWRUNS, JOBS, PODS
 from towpath_operator.reconcile.decision import (
     Action,
     ConfirmGone,
     ConfirmPodsEnded,
     CreateJob,
+    CreateRun,
     Decision,
     DeleteJob,
     EmitEvent,
     PatchStatus,
+    TellMissed,
 )
 from towpath_operator.reconcile.reading import mappings, text
 from towpath_operator.runtime.client import ApiError, Client
 from towpath_operator.runtime.store import Store, version_of
 
-#: Answers to the creation of a Job that are about this Job, and not about the API server or the moment.
+#: Answers to the creation of an object that are about this object, and not about the API server or the moment.
 _REFUSALS: Final = frozenset({400, 403, 422})
 _CONFLICTS: Final = frozenset({409, 422})
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
@@ -50,6 +53,20 @@ class JobRefusedError(TowpathError):
         self.message = message
 
 
+class RunRefusedError(TowpathError):
+    """The API server does not take the run of a schedule.
+
+    Attributes:
+        schedule: the schedule's name.
+        message: the API server's words.
+    """
+
+    def __init__(self, schedule: str, status: int, message: str) -> None:
+        super().__init__(f"The API server refused a run of schedule {schedule!r} with {status}: {message}")
+        self.schedule = schedule
+        self.message = message
+
+
 class Recorder(Protocol):
     """Where Events for people go."""
 
@@ -58,13 +75,26 @@ class Recorder(Protocol):
         ...
 
 
+class Tally(Protocol):
+    """Where what schedules do is counted."""
+
+    def run_scheduled(self, namespace: str, deployment: str, schedule: str, due: datetime) -> None:
+        """Count a run that was made for a time."""
+        ...
+
+    def runs_missed(self, namespace: str, deployment: str, schedule: str, count: int) -> None:
+        """Count times that get no run."""
+        ...
+
+
 class Applier:
     """Carries decisions out."""
 
-    def __init__(self, client: Client, store: Store, recorder: Recorder) -> None:
+    def __init__(self, client: Client, store: Store, recorder: Recorder, tally: Tally) -> None:
         self._client = client
         self._store = store
         self._recorder = recorder
+        self._tally = tally
 
     async def apply(self, decision: Decision) -> None:
         """Do the actions of a decision in order.
@@ -72,6 +102,7 @@ class Applier:
         Raises:
             StaleError: an action found the object changed.
             JobRefusedError: a Job was refused.
+            RunRefusedError: the run of a schedule was refused.
             ClusterError: an action failed otherwise.
         """
         for action in decision.actions:
@@ -81,6 +112,8 @@ class Applier:
         match action:
             case CreateJob():
                 await self._create_job(action)
+            case CreateRun():
+                await self._create_run(action)
             case DeleteJob():
                 await self._delete_job(action)
             case PatchStatus():
@@ -91,6 +124,8 @@ class Applier:
                 await self._confirm_gone(action)
             case ConfirmPodsEnded():
                 await self._confirm_pods_ended(action)
+            case TellMissed():
+                self._tally.runs_missed(action.namespace, action.deployment, action.schedule, action.count)
 
     async def _create_job(self, action: CreateJob) -> None:
         name = action.manifest["metadata"]["name"]
@@ -118,6 +153,18 @@ class Applier:
             " delete it, so that the run can have its own."
         )
 
+    async def _create_run(self, action: CreateRun) -> None:
+        try:
+            run = await self._client.create(FLOWRUNS, action.namespace, action.manifest)
+        except ApiError as error:
+            if error.status in _REFUSALS:
+                raise RunRefusedError(action.schedule, error.status, error.message) from error
+            if error.status != 409:
+                raise
+            return  # made before, and seen by the watch
+        self._store.put("flowruns", run)
+        self._tally.run_scheduled(action.namespace, action.deployment, action.schedule, action.due)
+
     async def _delete_job(self, action: DeleteJob) -> None:
         try:
             await self._client.delete(JOBS, action.namespace, action.name, uid=action.uid)
@@ -129,7 +176,7 @@ class Applier:
         resource = BY_PLURAL[action.plural]
         seen = {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version}
         try:
-            body = await self._client.patch_status(resource, action.namespace, action.name, (seen, *action.patch))
+            body = await self._client.patch(resource, action.namespace, action.name, (seen, *action.patch), "status")
         except ApiError as error:
             if error.status == 404:
                 self._forget(action.plural, action.namespace, action.name, action.resource_version)

@@ -19,6 +19,7 @@ from towpath import names
 from towpath.states import Reason, StateType
 from towpath_operator.reconcile.reading import integer, mappings, moment, text
 from towpath_operator.runtime.store import Body
+from towpath_operator.schedule_metrics import ScheduleMetrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter and histogram, which no query of ours asks for
 
@@ -79,6 +80,8 @@ class _Runs(Collector):
     """
 
     def __init__(self) -> None:
+        self.is_told = False
+        """Whether these are told; each run is told of by the one replica that works."""
         self._counts: Tally[tuple[str, ...]] = Tally()
         self._pending: dict[tuple[str, str], tuple[RunLabels, float]] = {}
 
@@ -98,6 +101,8 @@ class _Runs(Collector):
             self._pending.pop(place, None)
 
     def collect(self) -> Iterator[Metric]:
+        if not self.is_told:
+            return
         runs = GaugeMetricFamily("towpath_flowruns", "FlowRuns that exist, by state.", labels=(*_RUN, "state"))
         for values, count in self._counts.items():
             runs.add_metric(values, count)
@@ -204,13 +209,21 @@ class Metrics:
             ("resource",),
             registry=registry,
         )
+        self._leader = Gauge(
+            "towpath_operator_leader", "1 in the replica that works, 0 in one that stands by.", registry=registry
+        )
+        self.schedules = ScheduleMetrics(registry, clock)
         Gauge("towpath_operator_info", "The operator that runs; always 1.", ("version",), registry=registry).labels(
             version
         ).set(1)
 
     def start_counting(self) -> None:
-        """Count ends, starts and retries from now on: what came before is how things stood at the start."""
-        self._counting = True
+        """Tell of runs, and count ends, starts and retries, from now on: what came before is how things stood."""
+        self._counting = self._runs.is_told = True
+        for labels, at in self._last_success.items():
+            self._success.labels(*labels).set(at)
+        self._leader.set(1)
+        self.schedules.start_counting()
 
     def run_changed(self, old: Body | None, new: Body | None) -> None:
         """Note how a FlowRun changed; `old` is None if it was not known before, `new` if it is gone."""
@@ -220,7 +233,8 @@ class Metrics:
         labels, state = labels_of(new), state_of(new)
         if state is StateType.COMPLETED and (end := moment(new, "status", "completionTime")):
             self._last_success[labels] = max(end.timestamp(), self._last_success.get(labels, 0.0))
-            self._success.labels(*labels).set(self._last_success[labels])
+            if self._counting:
+                self._success.labels(*labels).set(self._last_success[labels])
         if not self._counting:
             return
         start = moment(new, "status", "startTime")

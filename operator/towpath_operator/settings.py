@@ -38,6 +38,21 @@ def _name(text: str) -> str:
     return text
 
 
+def _lease(text: str) -> str:
+    """a namespace and the name of a Lease with '/' between them, or nothing"""
+    namespace, slash, name = text.partition("/")
+    if text and not (slash and _NAMESPACE.fullmatch(namespace) and _name(name)):
+        raise ValueError
+    return text
+
+
+def _line(text: str) -> str:
+    """a text without line breaks, of at most 128 characters"""
+    if not text.isprintable() or len(text) > 128:
+        raise ValueError
+    return text
+
+
 def _namespaces(text: str) -> tuple[str, ...]:
     """names of namespaces with commas between them, or nothing for the whole cluster"""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -89,6 +104,15 @@ class Settings:
     )
     drain_seconds: int = _setting(
         10, _whole(0, 600), "How long work in hand may take after SIGTERM; set it below the pod's grace period."
+    )
+    lease: str = _setting(
+        "",
+        _lease,
+        "Lease by which replicas agree who works, as namespace/name. Empty: this operator works without asking, and"
+        " must be the only one.",
+    )
+    identity: str = _setting(
+        "", _line, "What this replica is called in the Lease; no other that lives may be. Empty: the host's name."
     )
 
     @property

@@ -14,6 +14,7 @@ EVERYTHING: Body = {
     "image": {"repository": "images.example/towpath/operator", "tag": "1.2.3", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "pull"}],
     "operator": {
+        "replicas": 2,
         "logLevel": "debug",
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
         "podAnnotations": {"note": "x"},
@@ -36,6 +37,8 @@ BARE: Body = {
     "rbac": {"create": False},
     "admissionPolicy": {"enabled": False},
 }
+#: By which replicas agree who works.
+LEASE_ROLE = ("towpath-system", "towpath-operator-lease")
 COMBINATIONS = {"default": {}, "everything": EVERYTHING, "bare": BARE}
 
 
@@ -141,10 +144,22 @@ def test_probes_and_ports(rendered: Rendered) -> None:
     assert (port["name"], port["targetPort"]) == ("metrics", "metrics")
 
 
-def test_one_operator_at_a_time(rendered: Rendered) -> None:
-    """A new operator starts after the old one has gone."""
-    spec = rendered.one("Deployment")["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+def test_replicas_share_a_lease() -> None:
+    """One works, in a Lease that the operator may write; a new one is warm before the old one goes."""
+    for replicas in (1, 2):
+        rendered = render({"operator": {"replicas": replicas}})
+        spec = rendered.one("Deployment")["spec"]
+        assert spec["replicas"] == replicas
+        assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+        (container,) = spec["template"]["spec"]["containers"]
+        environ = {entry["name"]: entry for entry in container["env"]}
+        namespace, _, lease = environ["TOWPATH_OPERATOR_LEASE"]["value"].partition("/")
+        assert "metadata.name" in str(environ["TOWPATH_OPERATOR_IDENTITY"])
+        (role,) = [role for role in rendered.of("Role") if role["metadata"]["name"].endswith("-lease")]
+        assert role["metadata"]["namespace"] == namespace
+        assert role["rules"][1]["resourceNames"] == [lease]
+        assert len(rendered.of("PodDisruptionBudget")) == replicas - 1
+        assert ("topologySpreadConstraints" in spec["template"]["spec"]) is (replicas == 2)
 
 
 def test_selectors_find_and_never_change(rendered: Rendered) -> None:
@@ -213,7 +228,10 @@ def test_scope_cluster(default: Rendered) -> None:
         {"kind": "ServiceAccount", "name": "towpath-operator", "namespace": "towpath-system"}
     ]
     assert binding["roleRef"]["name"] == default.one("ClusterRole")["metadata"]["name"]
-    assert [role["metadata"]["namespace"] for role in default.of("Role")] == ["towpath-system"]
+    assert {(role["metadata"]["namespace"], role["metadata"]["name"]) for role in default.of("Role")} == {
+        ("towpath-system", "towpath-runner"),
+        LEASE_ROLE,
+    }
     assert not [item for item in environment(default) if item == "TOWPATH_OPERATOR_NAMESPACES"]
 
 
@@ -221,7 +239,10 @@ def test_scope_namespaces(everything: Rendered) -> None:
     """Limited to namespaces, the operator has a Role in each and nothing in the cluster, and is told which they are."""
     assert everything.of("ClusterRole") + everything.of("ClusterRoleBinding") == []
     roles = {(role["metadata"]["namespace"], role["metadata"]["name"]) for role in everything.of("Role")}
-    assert roles == {(ns, name) for ns in ("data", "reports") for name in ("towpath-operator", "towpath-runner")}
+    assert roles == {
+        LEASE_ROLE,
+        *((ns, name) for ns in ("data", "reports") for name in ("towpath-operator", "towpath-runner")),
+    }
     assert environment(everything)["TOWPATH_OPERATOR_NAMESPACES"] == "data,reports"
     (expression,) = everything.one("ValidatingAdmissionPolicyBinding")["spec"]["matchResources"]["namespaceSelector"][
         "matchExpressions"
@@ -232,7 +253,7 @@ def test_scope_namespaces(everything: Rendered) -> None:
 def environment(rendered: Rendered) -> dict[str, str]:
     """Give the operator's environment."""
     (container,) = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
-    return {item["name"]: item["value"] for item in container["env"]}
+    return {item["name"]: item.get("value", "") for item in container["env"]}
 
 
 def test_bindings_lead_somewhere(rendered: Rendered) -> None:

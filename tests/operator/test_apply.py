@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -43,6 +44,20 @@ class Recorder:
 
 
 @dataclass
+class Tally:
+    """Counts what schedules do."""
+
+    made: list[tuple[str, ...]] = field(default_factory=list)
+    missed: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def run_scheduled(self, namespace: str, deployment: str, schedule: str, due: datetime) -> None:
+        self.made.append((namespace, deployment, schedule, due.isoformat()))
+
+    def runs_missed(self, namespace: str, deployment: str, schedule: str, count: int) -> None:
+        self.missed.append((namespace, deployment, schedule, count))
+
+
+@dataclass
 class World:
     """A server, a store, and an applier between them."""
 
@@ -50,6 +65,7 @@ class World:
     store: Store
     applier: Applier
     recorder: Recorder
+    tally: Tally = field(default_factory=Tally)
 
     async def apply(self, *actions: Action) -> None:
         await self.applier.apply(Decision(actions))
@@ -64,9 +80,9 @@ class World:
 @contextlib.asynccontextmanager
 async def world() -> AsyncIterator[World]:
     async with serving() as server:
-        client, store, recorder = Client(Configuration(host=server.url)), Store(), Recorder()
+        client, store, recorder, tally = Client(Configuration(host=server.url)), Store(), Recorder(), Tally()
         try:
-            yield World(server, store, Applier(client, store, recorder), recorder)
+            yield World(server, store, Applier(client, store, recorder, tally), recorder, tally)
         finally:
             await client.close()
 
@@ -101,7 +117,7 @@ async def test_a_job_that_is_there_and_ours_is_success() -> None:
     async with world() as it:
         await it.apply(CREATE)
         it.store = Store()
-        it.applier = Applier(it.applier._client, it.store, it.recorder)
+        it.applier = Applier(it.applier._client, it.store, it.recorder, it.tally)
         await it.apply(CREATE)
         assert it.store.get("jobs", NAMESPACE, JOB)
         assert len(it.server.all("jobs")) == 1

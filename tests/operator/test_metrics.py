@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
-from tests.builders import make_flowrun, make_state
+from tests.builders import make_condition, make_deployment, make_flowrun, make_state
 
 from towpath.states import Reason
 from towpath_operator.metrics import Metrics, pending_since, reason_of
@@ -24,12 +25,16 @@ PROMISED = {
     "towpath_flowruns_oldest_pending_timestamp_seconds": ("gauge", *RUN),
     "towpath_flowrun_last_success_timestamp_seconds": ("gauge", *RUN),
     "towpath_flowrun_infra_retries_total": ("counter", *RUN, "reason"),
+    "towpath_schedule_lateness_seconds": ("histogram", "namespace", "deployment", "schedule"),
+    "towpath_schedule_missed_total": ("counter", "namespace", "deployment", "schedule"),
+    "towpath_deployment_scheduled": ("gauge", "namespace", "deployment"),
     "towpath_operator_reconcile_duration_seconds": ("histogram", "kind"),
     "towpath_operator_reconcile_errors_total": ("counter", "kind"),
     "towpath_operator_queue_depth": ("gauge",),
     "towpath_operator_api_requests_total": ("counter", "verb", "resource", "code"),
     "towpath_operator_api_request_duration_seconds": ("histogram", "verb", "resource"),
     "towpath_operator_watch_last_event_timestamp_seconds": ("gauge", "resource"),
+    "towpath_operator_leader": ("gauge",),
     "towpath_operator_info": ("gauge", "version"),
 }
 LABELS = {"namespace": "team-a", "flow": "etl", "deployment": "nightly"}
@@ -62,6 +67,10 @@ def exercised() -> Fixture:
     metrics.run_changed(make_run(), make_run("SCHEDULED", "AwaitingRetry", infraFailures=1))
     times = {"startTime": "2026-03-01T12:00:00Z", "completionTime": "2026-03-01T12:00:30Z"}
     metrics.run_changed(make_run(), make_run("COMPLETED", "Succeeded", **times))
+    metrics.schedules.run_scheduled("team-a", "nightly", "early", datetime(1970, 1, 1, tzinfo=UTC))
+    metrics.schedules.runs_missed("team-a", "nightly", "early", 2)
+    scheduled = make_condition("Scheduled")
+    metrics.schedules.deployment_changed(None, make_deployment(status={"conditions": [scheduled]}))
     metrics.reconciled("FlowRun", 0.01)
     metrics.reconcile_failed("FlowRun")
     metrics.api_request("create", "jobs", "201", 0.01)
@@ -162,9 +171,24 @@ def test_what_had_ended_before_the_operator_came_is_not_counted() -> None:
     fixture = Fixture(counting=False)
     times = {"startTime": "2026-03-01T12:00:00Z", "completionTime": "2026-03-01T12:00:42Z"}
     fixture.metrics.run_changed(None, make_run("COMPLETED", "Succeeded", **times))
+    fixture.metrics.start_counting()
     end = LABELS | {"state": "COMPLETED"}
     assert fixture.value("towpath_flowruns_finished_total", end | {"reason": "Succeeded"}) is None
     assert fixture.value("towpath_flowrun_start_latency_seconds_count") is None
+    assert fixture.value("towpath_flowrun_last_success_timestamp_seconds") == 1772366442
+
+
+def test_a_replica_that_stands_by_tells_nothing_about_runs() -> None:
+    """They would be counted twice; when it works, it tells of all that it has seen meanwhile."""
+    fixture = Fixture(counting=False)
+    fixture.metrics.run_changed(None, make_run("PENDING", "JobCreated"))
+    fixture.metrics.run_changed(None, make_run("COMPLETED", "Succeeded", completionTime="2026-03-01T12:00:42Z"))
+    told = {sample.name for family in fixture.metrics.registry.collect() for sample in family.samples}
+    assert not [name for name in told if name.startswith("towpath_flowrun")]
+    assert fixture.value("towpath_operator_leader", {}) == 0
+    fixture.metrics.start_counting()
+    assert fixture.value("towpath_operator_leader", {}) == 1
+    assert fixture.value("towpath_flowruns", LABELS | {"state": "PENDING"}) == 1
     assert fixture.value("towpath_flowrun_last_success_timestamp_seconds") == 1772366442
 
 

@@ -38,9 +38,13 @@ def test_each_variable_sets_its_setting() -> None:
             "TOWPATH_OPERATOR_STALE_SECONDS": "100",
             "TOWPATH_OPERATOR_SWEEP_SECONDS": "60",
             "TOWPATH_OPERATOR_DRAIN_SECONDS": "5",
+            "TOWPATH_OPERATOR_LEASE": "towpath-system/towpath-operator",
+            "TOWPATH_OPERATOR_IDENTITY": "one",
         }
     )
-    assert loaded == Settings(("team-a", "team-b"), "warning", 9000, 3, "runs", 0, 60, 5, 100, 60, 5)
+    assert loaded == Settings(
+        ("team-a", "team-b"), "warning", 9000, 3, "runs", 0, 60, 5, 100, 60, 5, "towpath-system/towpath-operator", "one"
+    )
     assert loaded.policy == Policy(
         service_account="runs", job_ttl_seconds=0, pending_timeout_seconds=60, infra_retries=5
     )
@@ -56,6 +60,10 @@ def test_each_variable_sets_its_setting() -> None:
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("NAMESPACES", "team a", "names of namespaces with commas between them"),
         ("NAMESPACES", "*", "names of namespaces"),
+        ("LEASE", "towpath-operator", "a namespace and the name of a Lease"),
+        ("LEASE", "Sys/lease", "a namespace and the name of a Lease"),
+        ("LEASE", "sys/", "a namespace and the name of a Lease"),
+        ("IDENTITY", "a\nb", "a text without line breaks"),
         ("RUNNER_SERVICE_ACCOUNT", "Runs!", "name of a Kubernetes object"),
     ],
 )

@@ -58,6 +58,10 @@ class ApiError(ClusterError):
         self.retry_after = retry_after
 
 
+class FencedError(ClusterError):
+    """The write was not sent: another replica may be at work."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     verb: str
@@ -74,12 +78,18 @@ class Client:
     Args:
         configuration: where the API server is and who we are, as loaded by `kubernetes.aio.config`.
         observer: told of every request.
+        may_write: asked before each write; where it says no, the write is not sent and `FencedError` is raised.
     """
 
     def __init__(
-        self, configuration: Configuration, observer: Observer = lambda _verb, _plural, _code, _seconds: None
+        self,
+        configuration: Configuration,
+        observer: Observer = lambda _verb, _plural, _code, _seconds: None,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         self._configuration = configuration
+        self._may_write = may_write
         self._http = RESTClientObject(configuration)
         self._observer = observer
 
@@ -111,13 +121,17 @@ class Client:
             _Request("create", resource.plural, resource.path(namespace) + "?fieldValidation=Strict", body)
         )
 
-    async def patch_status(
-        self, resource: Resource, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Sequence[Mapping[str, Any]],
+        subresource: str | None = None,
     ) -> dict[str, Any]:
-        """Apply a JSON Patch to an object's status."""
-        return await self._ask(
-            _Request("patch", resource.plural, resource.path(namespace, name, "status"), list(patch))
-        )
+        """Apply a JSON Patch to an object, or to a subresource of it such as its status."""
+        path = resource.path(namespace, name, subresource)
+        return await self._ask(_Request("patch", resource.plural, path, list(patch)))
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
         """Delete exactly this object, what it owns in the background."""
@@ -208,6 +222,10 @@ class Client:
 
     async def _send_once(self, request: _Request) -> aiohttp.ClientResponse:
         method, content_type = _HTTP[request.verb]
+        if method != "GET" and not self._may_write():
+            raise FencedError(
+                f"{request.verb} {request.path} was not sent: this replica may not hold the Lease any more."
+            )
         headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
         if content_type:
             headers["Content-Type"] = content_type

@@ -48,7 +48,7 @@ async def test_objects_are_created_read_patched_and_deleted() -> None:
         run = server.put("flowruns", make_run("r", state="old"))
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": run["metadata"]["resourceVersion"]}
         patch = [test, {"op": "replace", "path": "/status/state", "value": "new"}]
-        assert (await client.patch_status(FLOWRUNS, "ns", "r", patch))["status"] == {"state": "new"}
+        assert (await client.patch(FLOWRUNS, "ns", "r", patch, "status"))["status"] == {"state": "new"}
         await client.delete(JOBS, "ns", "j", uid=made["metadata"]["uid"])
         assert server.get("jobs", "ns", "j") is None
         [create], [patched], [delete] = (
