@@ -298,6 +298,19 @@ class TestProcesses:
         assert [state.type for state in states] == [StateType.CRASHED, StateType.COMPLETED]
         assert "killed by SIGKILL" in states[0].message
 
+    def test_a_killed_worker_is_an_ordinary_exception(self) -> None:
+        """A flow that is ready for failing tasks is ready for this one too."""
+
+        def body() -> str:
+            try:
+                die.submit().result()
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+            return "lived"
+
+        told = within(ProcessPoolTaskRunner(1), body)
+        assert told.startswith("FlowRunCrashed: The worker of the task run 'die-0' was killed by SIGKILL.")
+
     def test_processes_are_used_again_and_end_with_the_run(self) -> None:
         """No more of them than workers, none of them this process, none left."""
         pids = set(within(ProcessPoolTaskRunner(2), lambda: pid.map(range(20)).result()))

@@ -29,6 +29,7 @@ from towpath.engine.effects import (
     Event,
     Hooks,
     How,
+    Lost,
     NotReady,
     Plan,
     Raised,
@@ -149,6 +150,9 @@ def end_of(plan: Plan, event: Event) -> Ending:
 def ended_from_outside(plan: Plan, error: BaseException) -> Ending:
     """End a run whose work was ended by something other than its own code: it crashed, unless that was asked for."""
     match error:
+        case Lost(message=message):
+            crashed: State[Any] = State(_S.CRASHED, message=message)
+            return Ending(crashed, crashed.error())
         case Ended(message=message, cancelled=cancelled):
             type_ = _S.CANCELLED if cancelled else _S.CRASHED
         case KeyboardInterrupt():

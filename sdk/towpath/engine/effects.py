@@ -26,6 +26,13 @@ class Ended(BaseException):
         self.cancelled = cancelled
 
 
+class Lost(Ended):
+    """What the work ran in has gone, and the work with it: a worker was killed.
+
+    Nobody raises it in user code. Whoever asks for the result gets an ordinary exception.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the core has to know of a flow or task."""

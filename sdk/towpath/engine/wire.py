@@ -7,9 +7,16 @@ import socket
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from towpath.engine.parcels import dumps, loads
+
+
+class Sends(Protocol):
+    """The way to somebody."""
+
+    def send(self, name: str, *args: Any) -> None:
+        """Have the other side do something."""
 
 
 class Wire:

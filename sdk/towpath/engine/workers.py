@@ -7,97 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from towpath.context import RunContext
-from towpath.engine.calls import task_execution
-from towpath.engine.interrupts import OutOfTime
-from towpath.engine.parcels import dumps, loads
-from towpath.engine.scope import OUTSIDE, Scope
-from towpath.engine.submitted import Submitted
-from towpath.engine.threads import THREADS, Lane, block, here
+from towpath.engine.jobs import Counterpart, Job
+from towpath.engine.threads import THREADS
 from towpath.engine.wire import Wire
-from towpath.futures import Future
-from towpath.runs import FlowRun, TaskRun
-from towpath.states import TERMINAL, State, StateType
 
-if TYPE_CHECKING:
-    from towpath.history.notes import RowNote
-
-#: How long a task that was told to end may take for its `finally` blocks before its process is killed. Whoever waits
-#: for one whose time is up does so for a second.
-_GRACE_SECONDS: Final = 2.0
-_LATE_SECONDS: Final = 0.5
 #: How long an idle process may take to end when its main process hangs up.
 _CLOSE_SECONDS: Final = 1.0
 
 
-class Job:
-    """A call in a worker, and what is done on its behalf in this process.
-
-    Args:
-        context: of the task run.
-        lane: where it holds a place.
-    """
-
-    def __init__(self, context: RunContext, lane: Lane) -> None:
-        self.run_context = context
-        self.done = threading.Lock()
-        self.done.acquire()
-        self.reply: tuple[str, Any] | None = None
-        self._lane = lane
-        self._lock = threading.Lock()
-        self._is_away = False
-        self._nested: deque[Callable[[], None]] | None = None
-        self._context: Context = copy_context()
-
-    def answer(self, kind: str, value: Any) -> None:
-        """Take the end of the call; only the first counts."""
-        if self.reply is None:
-            self.reply = (kind, value)
-            with suppress(RuntimeError):  # whoever waited has been told to end, and does not wait any more
-                self.done.release()
-
-    def submit(self, parts: tuple[Any, ...]) -> Future[Any]:
-        """Submit a task on the call's behalf; it gets its turn before what was submitted from outside."""
-        task, args, kwargs, wait_for, tags, number, run_id = parts
-
-        def make() -> Submitted:
-            execution = task_execution(task, args, kwargs, wait_for, number=number)
-            execution.run.identify(run_id)
-            execution.run.tags = tags
-            return Submitted(execution)
-
-        call = self._context.run(make)
-        here.lane, here.nested = self._lane, self._nested
-        try:
-            call.scope.add(call.future, call)
-            call.start()
-        finally:
-            self._nested = here.nested
-            here.lane = here.nested = None
-        return call.future
-
-    def leave(self) -> None:
-        """Give its place up while it waits."""
-        with self._lock:
-            self._is_away = True
-            self._lane.leave()
-
-    def rejoin(self) -> None:
-        """Take a place again, if it has none."""
-        with self._lock:
-            if self._is_away:
-                self._lane.rejoin()
-                self._is_away = False
-
-
-class Process:
+class Process(Counterpart):
     """One worker process."""
 
     def __init__(self, facts: bytes) -> None:
@@ -107,31 +27,23 @@ class Process:
             command = [sys.executable, "-m", "towpath.engine.worker", str(fd)]
             # in a group of its own, where Ctrl-C does not reach it: this process ends its workers in order
             self._process = subprocess.Popen(command, pass_fds=(fd,), stdin=subprocess.DEVNULL, process_group=0)
-        self._wire = Wire(ours.detach())
-        self._job: Job | None = None
+        self._way = Wire(ours.detach())
+        super().__init__(self._way)
         self.is_lost = False
         levels = {name: logging.getLogger(name).level for name in ("", "towpath")}
-        self._wire.send("begin", sys.path, levels, facts)
+        self.wire.send("begin", sys.path, levels, facts)
         THREADS.start(self._watch)
 
     def run(self, job: Job, data: bytes) -> tuple[str, Any]:
         """Run a task and wait for it; if the wait is ended, so is the task."""
-        self._job = job
+        self.job = job
         if self.is_lost:  # first the job, then this look; whoever watches does it the other way round
             self._lose(job)
-        self._wire.send("call", data)
-        try:
-            while job.reply is None:
-                block(job.done, keep_place=True)
-        except BaseException as error:
-            self._wire.send("end", error)
-            job.done.acquire(timeout=_LATE_SECONDS if isinstance(error, OutOfTime) else _GRACE_SECONDS)
-            raise
-        return job.reply
+        return super().run(job, data)
 
     def hang_up(self) -> None:
         """Let the process end; it does when it finds itself alone."""
-        self._wire.hang_up()
+        self._way.hang_up()
 
     def kill(self) -> None:
         """End the process now."""
@@ -145,100 +57,13 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def on_reply(self, kind: str, value: bytes) -> None:
-        """Take the end of the call."""
-        self._current.answer(kind, value)
-
-    def on_number(self, ticket: int, task_name: str) -> None:
-        """Count a call that the task makes."""
-        self._wire.send("answer", ticket, self._scope.number(task_name))
-
-    def on_submit(self, ticket: int, data: bytes) -> None:
-        """Submit what the task submits."""
-
-        def tell(future: Future[Any]) -> None:
-            try:
-                state = dumps(future.state)
-            except Exception:
-                state = dumps(State(future.state.type, future.state.name, future.state.message))
-            self._wire.send("ended", ticket, state)
-
-        try:
-            future = self._current.submit(loads(data))
-        except Exception as error:  # something in it cannot be had here
-            future = Future()
-            future.complete(State(StateType.FAILED, message=f"The task could not be submitted: {error}", data=error))
-        future.add_done_callback(tell)
-
-    def on_waits(self) -> None:
-        """Give the task's place to another, while it waits."""
-        self._current.leave()
-
-    def on_rejoins(self, ticket: int) -> None:
-        """Give the task a place again; that may take a while."""
-        job = self._current
-
-        def rejoin() -> None:
-            job.rejoin()
-            self._wire.send("answer", ticket, None)
-
-        THREADS.start(rejoin)
-
-    def on_enter(self, run: FlowRun | TaskRun, state: State[Any], now: float) -> None:
-        """Record the state of a run that the task has called in its own process, and count it."""
-        if (recorder := self._scope.surroundings.recorder) is not None:
-            recorder.enter(run, state, now)
-        flow_run = self._current.run_context.flow_run
-        if isinstance(run, TaskRun) and flow_run is not None and run.flow_run_id == flow_run.id:
-            if state.type is StateType.RUNNING and run.run_count == 1:
-                flow_run.tasks.begun()
-            elif state.type in TERMINAL and run.run_count:
-                flow_run.tasks.ended(completed=state.type is StateType.COMPLETED)
-
-    def on_leave(self, run: FlowRun, state: State[Any]) -> None:
-        """Record that a flow run in the worker has told a state."""
-        if (recorder := self._scope.surroundings.recorder) is not None:
-            recorder.leave(run, state)
-
-    def on_tell(self, note: RowNote) -> None:
-        """Record what the task tells beside states and log lines."""
-        if (recorder := self._scope.surroundings.recorder) is not None:
-            recorder.tell(note)
-
-    def on_flush(self, ticket: int) -> None:
-        """Let the task read what it has told; that may take a while."""
-        recorder = self._scope.surroundings.recorder
-
-        def flush() -> None:
-            if recorder is not None:
-                recorder.flush()
-            self._wire.send("answer", ticket, None)
-
-        THREADS.start(flush)
-
-    def on_line(self, fields: dict[str, Any]) -> None:
-        """Log a line of the worker's here."""
-        record = logging.makeLogRecord(fields)
-        logger = logging.getLogger(record.name)
-        if logger.isEnabledFor(record.levelno):
-            logger.handle(record)
-
-    @property
-    def _current(self) -> Job:
-        assert self._job is not None, "a worker speaks of what it was given to do"
-        return self._job
-
-    @property
-    def _scope(self) -> Scope:
-        return self._current.run_context.scope or OUTSIDE
-
     def _watch(self) -> None:
         try:
-            self._wire.serve(self)
+            self._way.serve(self)
         finally:  # also if a message made no sense: then the task crashes, and nobody waits for ever
             self.is_lost = True
-            if self._job is not None:
-                self._lose(self._job)
+            if self.job is not None:
+                self._lose(self.job)
 
     def _lose(self, job: Job) -> None:
         if job.reply is None:

@@ -21,6 +21,7 @@ from towpath.engine.effects import (
     Event,
     Hooks,
     How,
+    Lost,
     NotReady,
     Plan,
     Raised,
@@ -31,7 +32,7 @@ from towpath.engine.effects import (
     Step,
     TimedOut,
 )
-from towpath.errors import FlowRunFailed, RunTimeout, UpstreamNotReady
+from towpath.errors import FlowRunCrashed, FlowRunFailed, RunTimeout, UpstreamNotReady
 from towpath.states import TERMINAL, Cancelled, Completed, Failed, Paused, State, StateType, may_follow
 
 S = StateType
@@ -211,6 +212,14 @@ def test_what_comes_from_outside_crashes_a_run_unless_it_was_asked_for(
     """CRASHED or CANCELLED, with a sentence, and the exception goes on to the caller."""
     ending = ended_from_outside(FLOW, error)
     assert (ending.state.type, ending.state.message, ending.error, ending.outside) == (type_, message, error, True)
+
+
+def test_work_that_was_lost_leaves_an_ordinary_exception() -> None:
+    """CRASHED, too; but a flow may catch it as it catches a failure."""
+    ending = ended_from_outside(TASK, Lost("The worker was killed."))
+    assert (ending.state.type, ending.state.message, ending.outside) == (S.CRASHED, "The worker was killed.", False)
+    with pytest.raises(FlowRunCrashed, match="killed"):
+        ending.state.result()
 
 
 def entered(state: State[Any]) -> State[Any]:
