@@ -21,7 +21,9 @@ def log_entry(context: RunContext, state: State[Any]) -> None:
     configure()
     logger = run_logger(context)
     if state.type is StateType.RUNNING:
-        if context.flow_run is not None and context.flow_run.run_count == 1:
+        if state.message:  # it goes on after a pause
+            logger.info("%s", state.message)
+        elif context.flow_run is not None and context.flow_run.run_count == 1:
             kind = "subflow" if context.flow_run.depth else "flow"
             logger.info("Beginning %s run %r for flow %r", kind, context.flow_run.name, context.flow_run.flow_name)
     elif state.name == AWAITING_RETRY:

@@ -1,5 +1,7 @@
 """What becomes of runs whose process has gone without a word: they are CRASHED, once, whoever looks first.
 
+And of runs that are suspended, and that nobody has resumed in time: they have FAILED.
+
 A run belongs to the process that works on it, and a process holds a lock while it lives (`alive`). Looking costs a
 query; only if a process is found gone is there a transaction, and in it the question is asked again, so that of several
 who look at the same time one acts.
@@ -9,13 +11,19 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Final
+from typing import Any, Final
 
+from towpath.history import waiting
 from towpath.history.alive import Alive
 from towpath.history.ledger import state_line
-from towpath.states import TERMINAL, StateType
+from towpath.states import TERMINAL, State, StateType
 
 _TERMINAL: Final = ", ".join(f"'{type_}'" for type_ in sorted(TERMINAL))
+_OVERDUE: Final = """
+    SELECT pauses.run_id, pauses.until FROM pauses JOIN flow_runs ON flow_runs.id = pauses.run_id
+    WHERE pauses.answered IS NULL AND pauses.is_suspension AND pauses.until < ? AND flow_runs.state_type = 'PAUSED'
+        AND flow_runs.process IS NULL"""
+_SUSPENDED: Final = "SELECT parent_id FROM flow_runs WHERE id = ? AND state_type = 'PAUSED' AND process IS NULL"
 
 
 def sweep(connection: sqlite3.Connection, alive: Alive) -> int:
@@ -25,7 +33,7 @@ def sweep(connection: sqlite3.Connection, alive: Alive) -> int:
         connection: in autocommit mode, with no transaction open.
         alive: tells which processes are there.
     """
-    if not _gone(connection, alive):
+    if not _gone(connection, alive) and not _overdue(connection):
         return 0
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -39,6 +47,8 @@ def sweep(connection: sqlite3.Connection, alive: Alive) -> int:
 
 def sweep_within(connection: sqlite3.Connection, alive: Alive) -> int:
     """Do the same within a transaction for writing that is open already."""
+    for run in _overdue(connection):
+        _fail(connection, *run)
     return sum(_bury(connection, *process) for process in _gone(connection, alive))
 
 
@@ -48,6 +58,23 @@ def _gone(connection: sqlite3.Connection, alive: Alive) -> list[tuple[int, int, 
         for process in connection.execute("SELECT token, pid, seen FROM processes")
         if not alive.is_alive(process[0])
     ]
+
+
+def _overdue(connection: sqlite3.Connection) -> list[tuple[str, float]]:
+    """Give the runs that are suspended and were to be resumed by now, and since when; a paused run has its own clock."""
+    return connection.execute(_OVERDUE, (time.time(),)).fetchall()
+
+
+def _fail(connection: sqlite3.Connection, run_id: str, until: float) -> None:
+    """Give an end to a suspended run that nobody has resumed in time, and to those that are suspended with it."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
+    state: State[Any] = State(StateType.FAILED, message=f"The run was suspended, and nobody resumed it until {at}.")
+    above: str | None = run_id
+    while above is not None:
+        row = connection.execute(_SUSPENDED, (above,)).fetchone()
+        if row is not None:
+            waiting.move(connection, above, state, time.time())
+        above = None if row is None else row[0]
 
 
 def _bury(connection: sqlite3.Connection, token: int, pid: int, seen: float) -> int:

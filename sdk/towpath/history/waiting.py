@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from towpath.runs import FlowRun
 
 _TERMINAL: Final = ", ".join(f"'{type_}'" for type_ in sorted(TERMINAL))
+_SUSPENDED: Final = "state_type = 'PAUSED' AND process IS NULL"
 
 
 def enter(connection: sqlite3.Connection, run: FlowRun, state: State[Any], now: float) -> None:
@@ -73,6 +74,59 @@ def move(connection: sqlite3.Connection, run_id: str, state: State[Any], now: fl
     if moved:
         _remember(connection, run_id, state, now)
     return bool(moved)
+
+
+def begin_anew(connection: sqlite3.Connection, run_id: str, state: State[Any], now: float) -> None:
+    """Have a run that nobody works on wait for its next attempt, whatever its state.
+
+    Args:
+        connection: with a transaction open.
+        run_id: the run's id.
+        state: SCHEDULED.
+        now: seconds since the epoch.
+    """
+    connection.execute(
+        "UPDATE flow_runs SET attempt = attempt + 1, state_type = ?, state_name = ?, state_message = ?,"
+        " state_since = ?, ended = NULL, seconds = NULL, process = NULL WHERE id = ?",
+        (state.type.value, state.name, state.message, now, run_id),
+    )
+    _remember(connection, run_id, state, now)
+
+
+def end_suspended(connection: sqlite3.Connection, run_id: str, state: State[Any], now: float) -> bool:
+    """Give an end to a run that is suspended, and to those that are suspended with it; tell whether it was one.
+
+    Args:
+        connection: with a transaction open.
+        run_id: the run's id.
+        state: terminal.
+        now: seconds since the epoch.
+    """
+    if connection.execute(f"SELECT 1 FROM flow_runs WHERE id = ? AND {_SUSPENDED}", (run_id,)).fetchone() is None:  # noqa: S608
+        return False
+    move(connection, run_id, state, now)
+    end_suspended_below(connection, run_id, state, now)
+    return True
+
+
+def end_suspended_below(connection: sqlite3.Connection, run_id: str, state: State[Any], now: float) -> None:
+    """Give an end to those that are suspended in the process that a run was in, and that it has called.
+
+    Args:
+        connection: with a transaction open.
+        run_id: the run's id.
+        state: terminal.
+        now: seconds since the epoch.
+    """
+    for (below,) in [
+        tuple(row)
+        for row in connection.execute(
+            f"SELECT id FROM flow_runs WHERE parent_id = ? AND {_SUSPENDED}"  # noqa: S608
+            " AND NOT EXISTS (SELECT 1 FROM orders WHERE orders.run_id = flow_runs.id)",
+            (run_id,),
+        )
+    ]:
+        end_suspended(connection, below, state, now)
 
 
 def _remember(connection: sqlite3.Connection, run_id: str, state: State[Any], now: float) -> None:

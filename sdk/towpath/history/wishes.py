@@ -1,4 +1,4 @@
-"""Which of this process's runs somebody outside wants to wait; the writer hears of it, and calls in the runs heed it."""
+"""Which of this process's runs somebody outside wants to wait: the writer hears of it, calls in the runs heed it."""
 
 from __future__ import annotations
 

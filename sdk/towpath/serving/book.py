@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from towpath.api.v1alpha1 import transitions
 from towpath.history import waiting
+from towpath.serving import again
 from towpath.serving.orders import OpenOrder, Order, TakenOrder, moment
 from towpath.serving.register import Register
 from towpath.states import TERMINAL, State, StateType
@@ -22,7 +23,7 @@ from towpath.states import TERMINAL, State, StateType
 _TERMINAL: Final = ", ".join(f"'{type_}'" for type_ in sorted(TERMINAL))
 _MANY: Final = 500  # orders that are looked at in one go: those first in the queue, and those that others wait for
 _OPEN: Final = f"""
-    SELECT orders.*, flow_runs.parent_id,
+    SELECT orders.*, flow_runs.parent_id, flow_runs.state_type IN ({_TERMINAL}) AS has_ended,
         CASE WHEN parents.state_type IN ({_TERMINAL}) THEN parents.state_type END AS parent_ended
     FROM orders JOIN flow_runs ON flow_runs.id = orders.run_id LEFT JOIN flow_runs AS parents ON
         parents.id = flow_runs.parent_id
@@ -78,7 +79,7 @@ class Book(Register):
         with self._transaction() as connection:
             claimed = connection.execute(
                 "UPDATE orders SET server = ? WHERE run_id = ? AND server IS NULL AND process IS NULL"
-                " AND outcome IS NULL AND cancel_wanted IS NULL",
+                " AND outcome IS NULL AND cancel_wanted IS NULL AND suspended IS NULL",
                 (server, run_id),
             ).rowcount
             if claimed:
@@ -110,7 +111,7 @@ class Book(Register):
         with self._transaction() as connection:
             taken = connection.execute(
                 "UPDATE orders SET process = ?, pid = ? WHERE run_id = ? AND process IS NULL AND outcome IS NULL"
-                " AND cancel_wanted IS NULL",
+                " AND cancel_wanted IS NULL AND suspended IS NULL",
                 (process, pid, run_id),
             ).rowcount
             row = connection.execute(_TAKEN, (run_id,)).fetchone() if taken else None
@@ -127,6 +128,7 @@ class Book(Register):
             parent_name=row["parent_name"],
             root_id=row["root_id"],
             depth=row["depth"],
+            attempt=row["attempt"],
             given_name=row["given_name"],
         )
 
@@ -134,6 +136,11 @@ class Book(Register):
         """Write down how a run ended, in the words of its own process; the first word counts."""
         with self._transaction() as connection:
             self._tell(connection, run_id, outcome)
+
+    def suspend(self, run_id: str, now: datetime) -> None:
+        """Have a run wait, without a process, until somebody resumes it."""
+        with self._transaction() as connection:
+            again.suspend(connection, run_id, now.timestamp())
 
     def end(self, run_id: str, state: State[Any], now: datetime) -> State[Any]:
         """Give an end to a run whose process cannot say how it ended, or that has none; give the end that it has.
@@ -146,9 +153,16 @@ class Book(Register):
                     "SELECT state_type, state_name, state_message FROM flow_runs WHERE id = ?", (run_id,)
                 ).fetchone()
                 state = State(StateType(told["state_type"]), told["state_name"], told["state_message"])
+            waiting.end_suspended_below(connection, run_id, state, now.timestamp())
             written = transitions.state(state.type, now, name=state.name, message=state.message)
             self._tell(connection, run_id, {"state": written})
         return state
+
+    def end_suspended(self, run_id: str, now: datetime) -> bool:
+        """Cancel a run that is suspended, with those that are suspended with it; tell whether it was one."""
+        state: State[Any] = State(StateType.CANCELLED, message="The run was cancelled while it was suspended.")
+        with self._transaction() as connection:
+            return waiting.end_suspended(connection, run_id, state, now.timestamp())
 
     def end_untold(self, run_id: str, how: str, now: datetime) -> State[Any] | None:
         """Give an end to a run whose process has gone, if it left none; give that end.
@@ -218,6 +232,11 @@ class Book(Register):
         rows = self._look("SELECT process FROM orders WHERE run_id = ?", (run_id,))
         return rows[0]["process"] if rows else None
 
+    def is_given_back(self, run_id: str) -> bool:
+        """Tell whether a run that was taken has no process any more, and no end: it is suspended, or was resumed."""
+        rows = self._look("SELECT server, process, outcome FROM orders WHERE run_id = ?", (run_id,))
+        return bool(rows) and all(value is None for value in rows[0])
+
     def name_of(self, run_id: str) -> str:
         """Give the name of a run; its id if it was deleted."""
         rows = self._look("SELECT name FROM flow_runs WHERE id = ?", (run_id,))
@@ -259,6 +278,8 @@ def _open_order(row: sqlite3.Row) -> OpenOrder:
         process=row["process"],
         pid=row["pid"],
         cancel_wanted=row["cancel_wanted"] is not None,
+        is_suspended=row["suspended"] is not None,
+        has_ended=bool(row["has_ended"]),
         parent_id=row["parent_id"],
         outlives_parent=bool(row["outlives_parent"]),
         parent_ended=row["parent_ended"],

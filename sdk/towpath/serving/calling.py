@@ -181,7 +181,7 @@ class _Call:
             deployment=deployment.key,
             identity=identity,
             due=self.now if asked.scheduled_time is None else asked.scheduled_time.astimezone(UTC),
-            made_in="" if parent is None else str(parent.run_count),
+            made_in="" if parent is None else f"{parent.attempt}.{parent.run_count}",
             given_name=asked.run_name,
             outlives_parent=asked.outlives_parent,
         )

@@ -9,21 +9,23 @@ from towpath.errors import HistoryError
 from towpath.history.place import history_file
 from towpath.serving.bell import ring
 from towpath.serving.book import Book
+from towpath.serving.orders import cancelled
 from towpath.serving.stops import Stranger
-from towpath.states import State, StateType
 
 
 def cancel(run_id: str, history: Path | None = None) -> bool:
     """Ask for the end of a run of a served deployment; it ends CANCELLED, within its grace period.
 
-    A run that has not begun is CANCELLED when this returns. Runs that it waits for end with it.
+    A run that has not begun, and any that is suspended, is CANCELLED when this returns. Runs that it waits for end with
+    it.
 
     Args:
         run_id: id of the run.
         history: path of the history file; that of this user by default.
 
     Returns:
-        Whether there was anything to end: False if there is no such run of a deployment, or it had ended.
+        Whether there was anything to end: False if there is no such run of a deployment and none that is suspended, or
+        it had ended.
 
     Raises:
         HistoryError: the history cannot be used.
@@ -35,11 +37,11 @@ def cancel(run_id: str, history: Path | None = None) -> bool:
         now = datetime.now(UTC)
         order = book.want_cancelled(run_id, now)
         if order is None:
-            return False
+            return book.end_suspended(run_id, now)
         if order.server is not None and ring(file, order.server):
             return True
         if order.process is None or order.pid is None:
-            book.end(run_id, State(StateType.CANCELLED, message="The run was cancelled before it began."), now)
+            book.end(run_id, cancelled(order), now)
             return True
         token = order.process  # its server has gone: it ends itself when its grace period is over
         Stranger(order.pid, lambda: book.alive.is_alive(token)).stop()

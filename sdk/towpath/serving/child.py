@@ -181,6 +181,7 @@ class Work:
             parent_id=taken.parent_id,
             parent_name=taken.parent_name,
             root_id=taken.root_id,
+            attempt=taken.attempt,
             deployment=taken.deployment_name,
             scheduled_time=taken.due,
         )

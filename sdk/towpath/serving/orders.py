@@ -81,6 +81,10 @@ class OpenOrder:
     """Token of the process that took it; None: none has."""
     pid: int | None
     cancel_wanted: bool
+    is_suspended: bool
+    """Whether it waits for somebody to resume its run."""
+    has_ended: bool
+    """Whether its run has an end that nobody has told those who wait for it: a suspended one ends so."""
     parent_id: str | None
     outlives_parent: bool
     parent_ended: str | None
@@ -101,7 +105,14 @@ class TakenOrder:
     parent_name: str | None
     root_id: str
     depth: int
+    attempt: int = 1
     given_name: str | None = None
+
+
+def cancelled(order: OpenOrder) -> State[Any]:
+    """Give the end of an order that was cancelled while it had no process."""
+    when = "while it was suspended" if order.is_suspended else "before it began"
+    return State(StateType.CANCELLED, message=f"The run was cancelled {when}.")
 
 
 def moment(seconds: float) -> datetime:

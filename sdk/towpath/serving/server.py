@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from towpath.serving.admission import Candidate, admitted
-from towpath.serving.orders import OpenOrder
+from towpath.serving.orders import OpenOrder, cancelled
 from towpath.serving.stops import Stops, Stranger
 from towpath.serving.timetable import Timetable
 from towpath.states import State, StateType
@@ -154,7 +154,8 @@ class Server:
             if (code := child.exit_code) is None:
                 continue
             taken_by = self._book.taken_by(run_id)
-            if taken_by is None or not self._book.alive.is_alive(taken_by):  # else another process was faster
+            is_anothers = taken_by is not None and self._book.alive.is_alive(taken_by)  # which was faster
+            if not (is_anothers or self._book.is_given_back(run_id)):
                 self._end_untold(run_id, _how(code), now)
             del self._children[run_id]
 
@@ -165,6 +166,9 @@ class Server:
 
     def _is_left_over(self, order: OpenOrder, now: datetime) -> bool:
         """See to an order that was begun with by somebody who has gone; tell whether it was one."""
+        if order.is_suspended and order.has_ended:
+            self._book.end(order.run_id, State(StateType.FAILED), now)  # the end that it has counts
+            return True
         if order.run_id in self._children:
             return False
         if order.process is not None and not self._book.alive.is_alive(order.process):
@@ -193,13 +197,14 @@ class Server:
             token = order.process
             self._stops.stop(order.run_id, Stranger(order.pid, lambda: self._book.alive.is_alive(token)))
         else:
-            state: State[Any] = State(StateType.CANCELLED, message="The run was cancelled before it began.")
-            self._book.end(order.run_id, state, now)
+            self._book.end(order.run_id, cancelled(order), now)
 
     def _start(self, orders: Sequence[OpenOrder], now: datetime) -> None:
         live = [_candidate(order) for order in orders if order.server is not None or order.process is not None]
         queue = [
-            order for order in orders if order.server is None and order.process is None and not order.cancel_wanted
+            order
+            for order in orders
+            if order.server is None and order.process is None and not (order.cancel_wanted or order.is_suspended)
         ]
         self._next_order = min((order.due for order in queue if order.due > now), default=None)
         if self._monotonic() < self._not_before:

@@ -38,6 +38,9 @@ class Teller:
         """Tell an end; what comes before is in the history."""
         if state.is_final():
             self.tell(state, began=run.run_count > 0)
+        elif state.type is StateType.PAUSED:  # suspended: this process ends, and the next attempt has another
+            RECORDER.flush()
+            self._book.suspend(self._run_id, datetime.now(UTC))
 
     def tell(self, state: State[Any], *, began: bool) -> None:
         """Tell an end, once the history has it: whoever sees it sees the whole run.
