@@ -287,6 +287,7 @@ def _create(artifact: Artifact) -> RecordedArtifact:
         description=checks.description(artifact.description),
         data=data,
         flow_run_id=teller.flow_run_id if own else artifact.flow_run_id,
+        flow_run=teller.flow_run if own else None,
         task_run_id=teller.task_run_id if own else artifact.task_run_id,
         task_run=teller.task_run if own else None,
         created=now,

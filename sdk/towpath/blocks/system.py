@@ -22,6 +22,7 @@ import re
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
+from towpath import settings
 from towpath.errors import AlreadySet, ConfigurationError, NotSet, UnfitValue
 from towpath.history.place import home_folder
 from towpath.names import SECRET_PREFIX, SECRETS_DIR
@@ -121,7 +122,7 @@ class Secret:
 
 def folder() -> Path:
     """Give the folder where secrets are files."""
-    if told := os.environ.get(ENV_FOLDER, "").strip():
+    if told := settings.text(ENV_FOLDER):
         return Path(told).expanduser().absolute()
     return Path(SECRETS_DIR) if is_pod() else home_folder() / "secrets"
 
@@ -197,7 +198,7 @@ def _check(name: str) -> None:
 
 def _refuse_public(path: Path, mode: int) -> None:
     """Refuse a file of this user's that others can read; who names a folder has chosen how it is guarded."""
-    if mode & _OTHERS and not is_pod() and not os.environ.get(ENV_FOLDER, "").strip():
+    if mode & _OTHERS and not is_pod() and not settings.text(ENV_FOLDER):
         raise ConfigurationError(
             f"The secret in {str(path)!r} can be read by others (mode {mode & 0o777:o}). Put that right first:"
             f" chmod 600 {str(path)!r}."

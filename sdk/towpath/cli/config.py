@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from towpath import names, settings
+from towpath.blocks.system import ENV_FOLDER, folder
 from towpath.cli.exits import ENV_DEBUG, Exit
 from towpath.cli.output import note, say, say_json, style_of, table
 from towpath.cli.target import ENV_TARGET
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     import argparse
 
 _PREFIX: Final = "TOWPATH_"
-#: What the operator and the chart set, each for a process of their own.
-_OF_OTHERS: Final = ("TOWPATH_OPERATOR_", "TOWPATH_TEST_")
+#: What the operator and the chart set, each for a process of their own; and what is no setting, but a value of flows'.
+_OF_OTHERS: Final = ("TOWPATH_OPERATOR_", "TOWPATH_TEST_", names.VARIABLE_PREFIX, names.SECRET_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ SETTINGS: Final = (
         "whether kept results never stand for new ones",
         _whether(settings.disable_caching),
     ),
+    Setting(ENV_FOLDER, "folder of secrets, a file each", lambda: str(folder())),
     Setting("NO_COLOR", "no colours, whatever its value", _plain("NO_COLOR")),
     Setting(ENV_DEBUG, "tracebacks of the command line's own errors", _plain(ENV_DEBUG)),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from towpath.cli import told_verbs
 from towpath.cli.arguments import FLOW_FILE, IN_CLUSTER, JSON, PARAMETERS, RUN, TARGET, TIMEOUT
 from towpath.cli.words import Argument, Example, Group, Verb, flag, many, place, value
 from towpath.states import StateType
@@ -17,6 +18,7 @@ GROUPS: Final = (
     Group("runs", "see and steer runs"),
     Group("deployments", "see and run deployments"),
     Group("flows", "see flows"),
+    *told_verbs.GROUPS,
 )
 
 VERBS: Final = (
@@ -232,6 +234,7 @@ VERBS: Final = (
             Example("towpath flows ls -n data", "the Flow resources of a namespace"),
         ),
     ),
+    *told_verbs.VERBS,
     Verb(
         ("deploy",),
         "make the Flow and the Deployment of a flow, as YAML or in the cluster",

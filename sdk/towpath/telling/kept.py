@@ -17,6 +17,7 @@ from towpath.history.place import history_file
 from towpath.serving.book_file import BookFile
 from towpath.telling.port import RecordedArtifact, RecordedVariable
 
+_ARTIFACTS: Final = "SELECT *, (SELECT name FROM flow_runs WHERE id = artifacts.run_id) AS run FROM artifacts"
 _LATEST: Final = "number IN (SELECT max(number) FROM artifacts WHERE key IS NOT NULL GROUP BY key)"
 
 
@@ -45,12 +46,12 @@ class Kept(BookFile):
             values.append(run_id)
         if latest:
             conditions.append(_LATEST)
-        query = f"SELECT * FROM artifacts WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?"  # noqa: S608
+        query = f"{_ARTIFACTS} WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?"
         return [_artifact(row) for row in self._look(query, (*values, -1 if limit is None else limit))]
 
     def artifact(self, artifact_id: str) -> RecordedArtifact | None:
         """Give an artifact by its id; None if there is none."""
-        rows = self._look("SELECT * FROM artifacts WHERE id = ?", (artifact_id,))
+        rows = self._look(f"{_ARTIFACTS} WHERE id = ?", (artifact_id,))
         return _artifact(rows[0]) if rows else None
 
     def versions(self) -> dict[str, int]:
@@ -135,6 +136,7 @@ def _artifact(row: sqlite3.Row) -> RecordedArtifact:
         description=row["description"],
         data=float(data) if row["type"] == "progress" else data,
         flow_run_id=row["run_id"],
+        flow_run=row["run"],
         task_run_id=row["task_run_id"],
         task_run=row["task_run"],
         created=_time(row["created"]),

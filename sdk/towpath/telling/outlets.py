@@ -32,6 +32,7 @@ def origin() -> Origin:
     flow_run, task_run = context.flow_run, context.task_run
     return Origin(
         None if flow_run is None else flow_run.id,
+        None if flow_run is None else flow_run.name,
         None if task_run is None else task_run.id,
         None if task_run is None else task_run.name,
     )

@@ -16,6 +16,8 @@ class Origin:
     """The run that tells something; all None outside of any."""
 
     flow_run_id: str | None = None
+    flow_run: str | None = None
+    """Its name."""
     task_run_id: str | None = None
     task_run: str | None = None
     """Its name."""
@@ -33,6 +35,8 @@ class RecordedArtifact:
     data: str | float
     """Markdown, a URL, per cent, or JSON: that of a table, or of whatever else was given."""
     flow_run_id: str | None
+    flow_run: str | None
+    """Name of the run, if that is known here."""
     task_run_id: str | None
     task_run: str | None
     created: datetime

@@ -21,6 +21,7 @@ FLOW_RUN: Final = "towpath.flow-run."
 TASK_RUN: Final = "towpath.task-run."
 #: Names the ids of events that states are, so that they are the same whenever they are read.
 _SPACE: Final = UUID("9a9d4c2e-2d5f-4d8b-8d6a-5f0b6c1e7a31")
+_EVENTS: Final = "SELECT *, (SELECT name FROM flow_runs WHERE id = events.run_id) AS run FROM events"
 _RESOURCE_ID: Final = """coalesce(json_extract(resource, '$."towpath.resource.id"'),
     json_extract(resource, '$."prefect.resource.id"'))"""
 
@@ -94,7 +95,7 @@ class Timeline(Kept):
 
     def _emitted(self, query: Query, after: int, limit: int | None, upto: int = -1) -> Iterator[tuple[int, SeenEvent]]:
         rows = self._look(
-            f"SELECT * FROM events WHERE number > ? AND (? < 0 OR number <= ?) AND {_RESOURCE_ID} GLOB ?"  # noqa: S608
+            f"{_EVENTS} WHERE number > ? AND (? < 0 OR number <= ?) AND {_RESOURCE_ID} GLOB ?"
             " AND event GLOB ? AND (? IS NULL OR run_id = ?) AND occurred >= ?"
             " ORDER BY occurred DESC, number DESC LIMIT ?",
             (
@@ -132,7 +133,7 @@ class Timeline(Kept):
                 _all(limit),
             ),
         )
-        return ((row["number"], SeenEvent(_state_event(row), Origin(row["run_id"]))) for row in rows)
+        return ((row["number"], SeenEvent(_state_event(row), Origin(row["run_id"], row["run"]))) for row in rows)
 
     def _task_states(self, query: Query, limit: int | None) -> Sequence[SeenEvent]:
         """Give states of task runs; only if they are asked for, because that reads every row."""
@@ -166,7 +167,7 @@ def _event(row: sqlite3.Row) -> Event:
 
 
 def _origin(row: sqlite3.Row) -> Origin:
-    return Origin(row["run_id"], row["task_run_id"], row["task_run"])
+    return Origin(row["run_id"], row["run"], row["task_run_id"], row["task_run"])
 
 
 def _state_event(row: sqlite3.Row) -> Event:
@@ -184,7 +185,7 @@ def _task_events(row: sqlite3.Row) -> Iterator[SeenEvent]:
     if row["run"] is not None:
         related.append(_related("towpath.flow-run", row["run_id"], "flow-run", row["run"]))
     run = Resource({RESOURCE_ID: f"{TASK_RUN}{row['id']}", RESOURCE_NAME: row["name"]})
-    origin = Origin(row["run_id"] or None, row["id"], row["name"])
+    origin = Origin(row["run_id"] or None, row["run"], row["id"], row["name"])
     for number, line in enumerate(row["states"].splitlines()):
         yield SeenEvent(_state(TASK_RUN, run, json.loads(line), related, number), origin)
 
