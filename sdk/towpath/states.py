@@ -73,6 +73,7 @@ _RUN_ERRORS: Final[dict[StateType, type[RunError]]] = {
 }
 NOT_READY: Final = "NotReady"
 AWAITING_RETRY: Final = "AwaitingRetry"
+AWAITING_SLOT: Final = "AwaitingConcurrencySlot"
 CACHED: Final = "Cached"
 ROLLED_BACK: Final = "RolledBack"
 SUSPENDED: Final = "Suspended"
@@ -342,3 +343,4 @@ class Reason(StrEnum):
     EXITED = "Exited"  # a plain container exited with an error
     TERMINATED = "Terminated"  # the process was told to stop and nobody asked for a cancel
     AWAITING_RETRY = "AwaitingRetry"  # an infrastructure failure; the next attempt waits for its back-off
+    RETRY_BY_REQUEST = "RetryByRequest"  # spec.retryAfterAttempt asked for one more attempt

@@ -1,0 +1,205 @@
+"""The one thread of a process that deals in slots.
+
+Whoever gives slots back chooses, in the same transaction, who gets them, and rings the bell of that process; so they
+change hands within milliseconds, and whoever waits costs nothing. A process that was killed has rung no bell: those who
+wait look twice a second whether the others are still there.
+
+The connection lives in this thread's frames only: a forked child, in which this thread does not exist, must neither use
+it nor close it, and this way cannot.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from towpath.concurrency.dealer import Dealer
+from towpath.concurrency.desk import Desk
+from towpath.concurrency.port import Ticket
+from towpath.errors import HistoryError
+from towpath.history import database
+from towpath.history.alive import alive_beside
+from towpath.history.lines import warn
+from towpath.serving.bell import Bell, remove_left_over, ring
+
+#: How often those who wait look whether the others are still there.
+LOOK_SECONDS: Final = 0.5
+#: How long the thread stays when there is nothing to do.
+IDLE_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 1.0
+_PASSES: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+
+
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """Somebody waits until what came before is done."""
+
+    done: threading.Lock
+    """Held; the thread releases it."""
+    rest: bool
+
+
+class Keeper:
+    """Keeps the slots of this process in one history file.
+
+    Args:
+        path: of the file; absolute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a forked process has to: thread and slots are its parent's."""
+        self.at_work = threading.Lock()
+        """Held while SQLite is at work: whoever forks then would take its locks along."""
+        self._lock = threading.RLock()  # a signal handler that ends a wait may run in the very thread that holds it
+        self._bell: Bell | None = None  # there while the thread is
+        self._dealer: Dealer | None = None
+        self._messages: deque[Ticket | _Flush] = deque()
+        self._identity: tuple[int, int] | None = None
+        self._has_told = False
+
+    def ask(self, ticket: Ticket) -> None:
+        """Take up a wish.
+
+        Raises:
+            OSError: nothing can be written beside the file.
+            RuntimeError: no thread can be had.
+        """
+        self._post(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give a wish up, and back what it has."""
+        ticket.has_left = True
+        dealer = self._dealer
+        if dealer is not None and ticket.process in {0, dealer.token}:  # else it was the parent's, before a fork
+            with suppress(OSError, RuntimeError):  # the process is about to end, and its slots with it
+                self._post(None)
+
+    def flush(self, seconds: float, *, rest: bool = False) -> bool:
+        """Wait until what was asked and left before is in the file, or cannot be; tell whether that was so in time.
+
+        Args:
+            seconds: how long to wait at most.
+            rest: let the thread end, if nobody waits for a slot.
+        """
+        if self._bell is None:
+            return True
+        flush = _Flush(threading.Lock(), rest)
+        flush.done.acquire()
+        self._post(flush)
+        return flush.done.acquire(timeout=seconds)
+
+    def _post(self, message: Ticket | _Flush | None) -> None:
+        with self._lock:
+            if self._bell is None:
+                self._start()
+            if message is not None:
+                self._messages.append(message)
+            assert self._bell is not None
+            self._bell.ring()
+
+    def _start(self) -> None:
+        alive = alive_beside(self._path)
+        if self._dealer is None:
+            self._dealer = Dealer(alive.announce(), alive.is_alive)
+        remove_left_over(self._path, alive)
+        bell = Bell(self._path, self._dealer.token)
+        try:
+            threading.Thread(target=self._run, args=(bell, self._dealer), name="towpath-slots", daemon=True).start()
+        except RuntimeError:  # no thread can be had any more, as at the very end of the process
+            bell.take_down()
+            raise
+        self._bell = bell
+
+    def _run(self, bell: Bell, dealer: Dealer) -> None:
+        connection: sqlite3.Connection | None = None
+        busy = time.monotonic()
+        has_ended = False
+        while not has_ended:
+            flushes = self._take_up(dealer)
+            connection, pause = self._turn(connection, dealer)
+            if pause is not None:
+                busy = time.monotonic()
+            elif any(flush.rest for flush in flushes) or time.monotonic() - busy >= IDLE_SECONDS:
+                has_ended = self._rest(bell, dealer)
+            for flush in flushes:
+                flush.done.release()
+            if not has_ended:
+                bell.wait(IDLE_SECONDS if pause is None else pause)
+        if connection is not None:
+            with self.at_work:
+                connection.close()
+
+    def _take_up(self, dealer: Dealer) -> list[_Flush]:
+        flushes = []
+        for _ in range(len(self._messages)):
+            message = self._messages.popleft()
+            if isinstance(message, Ticket):
+                dealer.ask(message)
+            else:
+                flushes.append(message)
+        return flushes
+
+    def _rest(self, bell: Bell, dealer: Dealer) -> bool:
+        """Let the thread end, unless something has come in the last moment."""
+        with self._lock:
+            if self._messages or dealer.has_work:
+                return False
+            self._bell = None
+            bell.take_down()
+            return True
+
+    def _turn(
+        self, connection: sqlite3.Connection | None, dealer: Dealer
+    ) -> tuple[sqlite3.Connection | None, float | None]:
+        """Do what there is to do; gives the connection, and in how many seconds to look again (None: no need)."""
+        if not (dealer.has_work or dealer.waits):
+            return connection, None
+        strangers: set[int] = set()
+        pause = LOOK_SECONDS
+        try:
+            with self.at_work:
+                connection = self._connected(connection)
+                if dealer.has_work or dealer.sees_change(Desk(connection, time.time())):
+                    strangers = dealer.deal(connection)
+                if dealer.waits:
+                    again_in = Desk(connection, time.time()).next().again_in
+                    pause = LOOK_SECONDS if again_in is None else min(again_in, LOOK_SECONDS)
+        except (sqlite3.Error, OSError, HistoryError) as error:
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    connection.close()
+            return None, self._pause_after(error, dealer)
+        for process in strangers:
+            ring(self._path, process)
+        return connection, pause if dealer.waits or dealer.has_work else None
+
+    def _connected(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        """Give a connection to the file that is there now."""
+        if connection is not None:
+            if database.identity_of(self._path) == self._identity:
+                return connection
+            connection.close()
+        connection = database.connect(self._path, warn)
+        self._identity = database.identity_of(self._path)
+        return connection
+
+    def _pause_after(self, error: Exception, dealer: Dealer) -> float | None:
+        """See to trouble with the file: what passes is waited for."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None or code & 0xFF not in _PASSES:
+            dealer.refuse(HistoryError(f"The history at {str(self._path)!r} cannot be used: {error}."))
+            return None
+        if not self._has_told:
+            self._has_told = True
+            warn(f"Slots of limits have to wait: the history at {str(self._path)!r} cannot be written now: {error}.")
+        return RETRY_SECONDS
