@@ -84,6 +84,26 @@ def get_run_context() -> RunContext:
     return context
 
 
+class FlowRunContext:
+    """Where scripts that came from elsewhere look for the current flow run."""
+
+    @staticmethod
+    def get() -> RunContext | None:
+        """Give the run that the current code belongs to if that is, or is in, a flow run."""
+        context = current()
+        return None if context is None or context.flow_run is None else context
+
+
+class TaskRunContext:
+    """Where scripts that came from elsewhere look for the current task run."""
+
+    @staticmethod
+    def get() -> RunContext | None:
+        """Give the run that the current code belongs to if that is a task run."""
+        context = current()
+        return None if context is None or context.task_run is None else context
+
+
 @contextmanager
 def tags(*names: str) -> Iterator[frozenset[str]]:
     """Tag all runs that are called within the block, in addition to tags already in force."""

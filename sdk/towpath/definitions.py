@@ -210,15 +210,24 @@ class Definition(Generic[P, R]):
         return fn
 
     def _hooks_in(self, when: str, hooks: Sequence[Any] | None) -> tuple[Callable[..., Any], ...]:
-        for hook in hooks or ():
+        if not isinstance(hooks, Iterable | None):
+            raise ConfigurationError(f"{when} is a list of functions; got {hooks!r}. Write `{when}=[...]`.")
+        for hook in (given := tuple(hooks or ())):
             if not callable(hook):
-                raise ConfigurationError(f"{when} takes functions; got {hook!r}.")
-        return tuple(hooks or ())
+                raise ConfigurationError(f"{when} is a list of functions; {hook!r} is none.")
+        return given
+
+    def _name_of_runs(self, option: str, given: Any) -> str | Callable[..., str] | None:
+        if given is not None and not isinstance(given, str) and not callable(given):
+            raise ConfigurationError(f"{option} is a template, or a function that gives a name; got {given!r}.")
+        return given
 
     def _check(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip() or _UNFIT_IN_NAMES & set(self.name):
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ConfigurationError(f"A name is a text; got {self.name!r}.")
+        if self.is_flow and _UNFIT_IN_NAMES & set(self.name):
             raise ConfigurationError(
-                f"A name is a text without {' '.join(sorted(_UNFIT_IN_NAMES))}; got {self.name!r}."
+                f"A flow's name is a text without {' '.join(sorted(_UNFIT_IN_NAMES))}; got {self.name!r}."
             )
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
             raise ConfigurationError(f"retries must be a whole number, 0 or more; got {self.retries!r}.")

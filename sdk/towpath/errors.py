@@ -7,7 +7,7 @@
     ├── MissingContext            the current run was asked for where there is none
     ├── MissingResult             the value of a run was not kept
     │   └── UnfinishedRun             there is none: the run has not ended
-    │       └── UpstreamNotReady          nor ever will: an argument or `wait_for` comes from a run that did not complete
+    │       └── UpstreamNotReady          nor ever will: a run that it needs did not complete
     ├── ResultTooLarge            a result that fits neither the run's status nor any configured storage
     ├── SerializationError        a value cannot be written down by its serializer
     ├── StorageError              a result storage cannot be read or written (also an OSError)

@@ -65,7 +65,7 @@ class Flow(Definition[P, R]):
 
     def __init__(self, fn: Callable[P, R], **options: Unpack[FlowOptions]) -> None:
         super().__init__(fn, options)
-        self.flow_run_name: str | Callable[..., str] | None = options.get("flow_run_name")
+        self.flow_run_name = self._name_of_runs("flow_run_name", options.get("flow_run_name"))
         self.task_runner: TaskRunner | type[TaskRunner] | None = options.get("task_runner")
         self.should_validate_parameters: bool = options.get("validate_parameters", True)
         self.image: str | None = options.get("image")

@@ -183,6 +183,11 @@ class FutureList(list[Future[R]], Generic[R]):
         return [future.result(raise_on_failure=raise_on_failure) for future in self]
 
 
+#: What scripts that came from elsewhere call them.
+PrefectFuture = Future
+PrefectFutureList = FutureList
+
+
 class DoneAndNotDone(NamedTuple, Generic[R]):
     """What `wait` gives."""
 

@@ -8,6 +8,8 @@
 
 Lines go through the logging module, under the logger `towpath`. Unless the program has handlers of its own, they are
 written to stderr; with TOWPATH_LOG_FORMAT=json everything that is logged in the process is, not only Towpath's own.
+TOWPATH_LOGGING_EXTRA_LOGGERS names loggers of libraries that are treated as Towpath's own: shown, and kept with the run
+that they were used in. What the program has configured stays: levels, handlers, the root logger.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from towpath import settings
-from towpath.context import RunContext, current, get_run_context
+from towpath.console.looks import CYAN, DIM, LEVEL_COLOURS, has_colours, painted
+from towpath.context import RunContext, current
+from towpath.errors import MissingContext
 
 if TYPE_CHECKING:
     RunLoggerBase = logging.LoggerAdapter[logging.Logger]
@@ -32,6 +36,7 @@ else:
 #: Where artifacts and events are logged, if nothing else takes them; whatever the level is that was set.
 TOLD: Final = "towpath.told"
 _FIELDS: Final = ("run", "run_id", "flow", "task", "task_run", "attempt")
+OF_RUNS: Final = ("towpath.flow_runs", "towpath.task_runs")
 _original_print: Final = builtins.print
 _configured = False
 
@@ -54,14 +59,23 @@ def get_run_logger() -> RunLogger:
     """Give the logger of the current task run or flow run.
 
     Raises:
-        MissingContext: there is no current run.
+        MissingContext: there is no current run, and runs are not kept from logging either.
     """
-    return run_logger(get_run_context())
+    context = current()
+    if context is not None:
+        return run_logger(context)
+    if all(logging.getLogger(name).disabled for name in OF_RUNS):
+        return RunLogger(logging.getLogger(OF_RUNS[0]), {})
+    raise MissingContext(
+        "There is no current run here, so there is no logger of one. Call get_run_logger() within a flow or task;"
+        " elsewhere, logging.getLogger(__name__) gives a logger. To try a task's function alone, as in a test, call it"
+        " within `with towpath.logging.disable_run_logger():`."
+    )
 
 
 def run_logger(context: RunContext) -> RunLogger:
     """Give the logger of a run."""
-    name = "towpath.task_runs" if context.task_run is not None else "towpath.flow_runs"
+    name = OF_RUNS[context.task_run is not None]
     return RunLogger(logging.getLogger(name), fields_of(context))
 
 
@@ -83,22 +97,34 @@ def configure() -> None:
     if _configured:
         return
     _configured = True
-    towpath = logging.getLogger("towpath")
     level = settings.log_level()
+    handler = _Stderr()
     if settings.log_format() == "json":
-        handler = _Stderr()
         handler.setFormatter(JsonFormatter())
         root = logging.getLogger()
-        root.addHandler(handler)
-        root.setLevel(level)
-    elif not towpath.handlers:
-        handler = _Stderr()
+        if not any(map(_shows, root.handlers)):
+            root.addHandler(handler)
+            root.setLevel(level)
+    else:
         handler.setFormatter(TextFormatter())
         handler.addFilter(lambda _: not logging.getLogger().handlers)  # the program shows its log itself
-        towpath.addHandler(handler)
-    if towpath.level == logging.NOTSET:
-        towpath.setLevel(level)
+        for logger in shown():
+            if not logger.handlers:
+                logger.addHandler(handler)
+    for logger in shown():
+        if logger.level == logging.NOTSET:
+            logger.setLevel(level)
     logging.getLogger(TOLD).setLevel(logging.INFO)  # a worker process may tell, too
+
+
+def shown() -> list[logging.Logger]:
+    """Give the loggers whose lines are shown and kept; of those within another one, only that one."""
+    names = {"towpath", *settings.extra_loggers()}
+    return [
+        logging.getLogger(name)
+        for name in sorted(names)
+        if not any(name.startswith(f"{other}.") and other in names for other in names)
+    ]
 
 
 def hand_over(handler: logging.Handler) -> None:
@@ -112,15 +138,18 @@ class TextFormatter(logging.Formatter):
     """Lines for people."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, run and message, and a traceback below."""
-        fields = _fields(record)
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        who = ""
+        """Write time, level, run and message, and a traceback below; in colours where they can be seen."""
+        fields, coloured = _fields(record), has_colours(sys.stderr)
+        clock = f"{time.strftime('%H:%M:%S', time.localtime(record.created))}.{int(record.msecs):03d}"
+        level, who = f"{record.levelname:<8}", ""
         if "task_run" in fields:
-            who = f"Task run {fields['task_run']!r} | "
+            who = f"Task run {fields['task_run']!r}"
         elif "run" in fields:
-            who = f"Flow run {fields['run']!r} | "
-        line = f"{clock}.{int(record.msecs):03d} | {record.levelname:<8} | {who}{record.getMessage()}"
+            who = f"Flow run {fields['run']!r}"
+        if coloured:
+            clock, level = painted(clock, DIM), painted(level, LEVEL_COLOURS.get(record.levelname))
+            who = painted(who, CYAN) if who else ""
+        line = " | ".join([clock, level, *([who] if who else []), record.getMessage()])
         return "\n".join([line, *_traces(self, record)])
 
 
@@ -170,6 +199,12 @@ def _traces(formatter: logging.Formatter, record: logging.LogRecord) -> list[str
     if record.stack_info:
         traces.append(formatter.formatStack(record.stack_info))
     return traces
+
+
+def _shows(handler: logging.Handler) -> bool:
+    """Tell whether a handler writes to the process's own output."""
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return isinstance(handler, logging.StreamHandler) and handler.stream in streams
 
 
 class _Stderr(logging.Handler):

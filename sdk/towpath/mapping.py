@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from towpath.annotations import Annotation, unmapped
 from towpath.errors import MappingLengthMismatch, MappingMissingIterable
 from towpath.futures import Future, FutureList
+from towpath.states import State
 
 if TYPE_CHECKING:
     from towpath.definitions import Definition
@@ -51,6 +52,8 @@ def _elements(value: Any) -> list[Any] | None:
         return None if inner is None else [type(value)(element) for element in inner]
     if isinstance(value, Future):
         return _elements(value.result())
+    if isinstance(value, State):
+        return _elements(value.data) if value.is_completed() else None
     if isinstance(value, (str, bytes, bytearray, io.IOBase)) or not isinstance(value, Iterable):
         return None
     return list(value)

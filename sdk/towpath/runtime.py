@@ -6,13 +6,15 @@
     runtime.task_run.name, runtime.task_run.tags
     runtime.deployment.name
 
-Outside of any run everything is None, or empty.
+Outside of any run everything is None, or empty, but for `scheduled_start_time`, which is now. `api_url`, `ui_url`,
+`job_variables` and `parent_deployment_id` are so everywhere: scripts that came from elsewhere ask for them, and no
+server is there to tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from towpath.context import current
@@ -31,15 +33,26 @@ class _FlowRun:
     run_count: int
     attempt: int
     parent_flow_run_id: str | None
+    parent_deployment_id: None
     root_flow_run_id: str | None
-    scheduled_start_time: datetime | None
+    job_variables: dict[str, Any]
+    api_url: None
+    ui_url: None
 
     def __getattr__(self, name: str) -> Any:
         context = current()
         return _look_up(_FLOW_RUN, name, None if context is None else context.flow_run)
 
+    @property
+    def scheduled_start_time(self) -> datetime:
+        """When the run was due; of one that nobody had scheduled, when it began; now, where there is none."""
+        context = current()
+        run = None if context is None else context.flow_run
+        known = None if run is None else run.scheduled_time or run.start_time
+        return known or datetime.now(UTC)
+
     def __dir__(self) -> list[str]:
-        return sorted(_FLOW_RUN)
+        return sorted((*_FLOW_RUN, "scheduled_start_time"))
 
 
 class _TaskRun:
@@ -51,6 +64,8 @@ class _TaskRun:
     tags: list[str]
     parameters: dict[str, Any]
     run_count: int
+    api_url: None
+    ui_url: None
 
     def __getattr__(self, name: str) -> Any:
         context = current()
@@ -63,7 +78,9 @@ class _TaskRun:
 class _Deployment:
     """The deployment that the current flow run comes from."""
 
+    id: str | None
     name: str | None
+    flow_run_id: str | None
     flow_run_name: str | None
 
     def __getattr__(self, name: str) -> Any:
@@ -74,6 +91,7 @@ class _Deployment:
         return sorted(_DEPLOYMENT)
 
 
+_UNKNOWN: Final[tuple[str, Any]] = ("", None)
 #: From the name here to the run's own, and what it is where there is no run.
 _FLOW_RUN: Final[Mapping[str, tuple[str, Any]]] = {
     "id": ("id", None),
@@ -85,8 +103,11 @@ _FLOW_RUN: Final[Mapping[str, tuple[str, Any]]] = {
     "run_count": ("run_count", 0),
     "attempt": ("attempt", 0),
     "parent_flow_run_id": ("parent_id", None),
+    "parent_deployment_id": _UNKNOWN,
     "root_flow_run_id": ("root_id", None),
-    "scheduled_start_time": ("scheduled_time", None),
+    "job_variables": ("", {}),
+    "api_url": _UNKNOWN,
+    "ui_url": _UNKNOWN,
 }
 _TASK_RUN: Final[Mapping[str, tuple[str, Any]]] = {
     "id": ("id", None),
@@ -95,9 +116,13 @@ _TASK_RUN: Final[Mapping[str, tuple[str, Any]]] = {
     "tags": ("tags", []),
     "parameters": ("parameters", {}),
     "run_count": ("run_count", 0),
+    "api_url": _UNKNOWN,
+    "ui_url": _UNKNOWN,
 }
 _DEPLOYMENT: Final[Mapping[str, tuple[str, Any]]] = {
+    "id": ("deployment", None),
     "name": ("deployment", None),
+    "flow_run_id": ("id", None),
     "flow_run_name": ("name", None),
 }
 
@@ -106,7 +131,7 @@ def _look_up(names: Mapping[str, tuple[str, Any]], name: str, run: FlowRun | Tas
     if name not in names:
         raise AttributeError(f"The runtime knows no {name!r}; it knows {', '.join(sorted(names))}.")
     own, nothing = names[name]
-    value = nothing if run is None else getattr(run, own)
+    value = nothing if run is None or not own else getattr(run, own)
     if isinstance(nothing, list):
         return sorted(value)
     return dict(value) if isinstance(nothing, dict) else value

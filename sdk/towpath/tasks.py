@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, T
 
 from towpath.definitions import HOOKS, OF_TRANSACTIONS, Definition, F
 from towpath.errors import ConfigurationError
+from towpath.retries import exponential_backoff
 
 if TYPE_CHECKING:
     import inspect
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from towpath.cache_policies import CacheKeyFn, CachePolicy
     from towpath.context import RunContext
     from towpath.options import TaskOptions
+
+__all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
 
 P = ParamSpec("P")
 P2 = ParamSpec("P2")
@@ -65,7 +68,7 @@ class Task(Definition[P, R]):
         if isinstance(given, str):
             raise ConfigurationError(f"tags is a list of texts, not one text: write [{given!r}].")
         self.tags: frozenset[str] = frozenset(given)
-        self.task_run_name: str | Callable[..., str] | None = options.get("task_run_name")
+        self.task_run_name = self._name_of_runs("task_run_name", options.get("task_run_name"))
         self.cache_policy: CachePolicy | None = options.get("cache_policy")
         self.has_cache_policy: bool = "cache_policy" in options
         """Whether the policy was chosen, be it None."""
@@ -118,6 +121,21 @@ class Task(Definition[P, R]):
         import inspect
 
         return inspect.signature(self.fn)
+
+    def expect_fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """See that the function takes such arguments.
+
+        Raises:
+            TypeError: it does not.
+        """
+        try:
+            signature = self.signature
+        except ValueError:  # a function of C that does not tell what it takes
+            return
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"Task {self.name!r} takes other arguments: {error}.") from None
 
     def with_options(self, **options: Unpack[TaskOptions]) -> Self:
         """Give a task of the same function with some options changed."""

@@ -419,7 +419,7 @@ def test_options_can_be_changed() -> None:
         ({"retry_condition_fn": 5}, "retry_condition_fn"),
         ({"on_failure": [5]}, "on_failure"),
         ({"tags": "one"}, "tags"),
-        ({"name": "a/b"}, "name"),
+        ({"name": " "}, "name"),
         ({"retrys": 3}, "retrys"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",

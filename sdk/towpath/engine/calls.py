@@ -15,6 +15,7 @@ from towpath.engine.reports import authors_part
 from towpath.engine.task_execution import TaskExecution
 from towpath.errors import NestingTooDeep
 from towpath.futures import Future, after
+from towpath.history.wishes import WISHES
 from towpath.origins import origin_of
 from towpath.runs import FlowRun
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 def call(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a flow or task here and now; for an async one, give what does so when it is awaited."""
+    if WISHES and (later := _heeded(definition, args, kwargs)) is not None:
+        return later
     return_state, wait_for = _options(kwargs)
     if definition.is_flow and _launches(definition, outer := current()):
         from towpath.engine import launching
@@ -46,6 +49,8 @@ def call(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[s
 
 def submit(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Start a flow or task beside the caller, and give a future, or the final state if that is asked for."""
+    if WISHES:
+        _heeded(definition, args, kwargs)
     return_state, wait_for = _options(kwargs)
     future: Future[Any]
     if definition.is_flow and _launches(definition, outer := current()):
@@ -53,6 +58,8 @@ def submit(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict
 
         future = launching.launch(cast("Flow[..., Any]", definition), args, kwargs, wait_for, outer)
     else:
+        if not definition.is_flow:
+            cast("Task[..., Any]", definition).expect_fit(args, kwargs)
         from towpath.engine.submitted import Submitted
 
         future = _begin(Submitted(_execution(definition, args, kwargs, wait_for)))
@@ -73,7 +80,7 @@ def nested(flow: Flow[..., Any], outer: RunContext | None) -> FlowRun:
             f"Flow {flow.name!r} is called {parent.depth + 1} levels below the flow at the top; at most {deepest} are "
             "allowed. If that is no endless recursion, set TOWPATH_MAX_DEPTH."
         )
-    return FlowRun(
+    run = FlowRun(
         flow.name,
         flow_version=flow.version,
         tags=current_tags(),
@@ -85,6 +92,21 @@ def nested(flow: Flow[..., Any], outer: RunContext | None) -> FlowRun:
         identity=_identity(flow, outer, parent),
         deployment=parent.deployment,
     )
+    if parent.attempt > 1 and outer is not None and outer.scope is not None and outer.scope.launcher is None:
+        from towpath.pausing.here import recall
+
+        recall(run)
+    return run
+
+
+def _heeded(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Wait, if the run that calls was asked to; if that has to be awaited, give what does so and calls then."""
+    from towpath.pausing import heeding
+
+    if not heeding.heed(definition):
+        return None
+    later = heeding.call_later(definition, args, kwargs)
+    return _Items(later) if definition.is_generator else later
 
 
 def _identity(flow: Flow[..., Any], outer: RunContext | None, parent: FlowRun) -> str:

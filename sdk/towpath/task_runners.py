@@ -1,0 +1,10 @@
+"""Where submitted tasks run: the task runners, under the module's name that authors know."""
+
+from __future__ import annotations
+
+from towpath.process_runner import ProcessPoolTaskRunner
+from towpath.runners import TaskRunner, ThreadPoolTaskRunner
+
+__all__ = ["ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+
+ConcurrentTaskRunner = ThreadPoolTaskRunner
