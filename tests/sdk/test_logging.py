@@ -92,6 +92,54 @@ def test_lines_for_machines() -> None:
     assert "ValueError: broken" in next(entry["exception"] for entry in entries if "exception" in entry)
 
 
+EXTRA = """
+import logging, sys
+from towpath import flow
+
+@flow(flow_run_name="the-run")
+def main():
+    logging.getLogger("library.part").info("of the library")
+    logging.getLogger("other").warning("of another")
+
+if "configured" in sys.argv:
+    logging.basicConfig(format="%(name)s %(message)s", level="INFO")
+main()
+logging.getLogger("library.part").info("outside")
+print(logging.getLogger("library").level, logging.getLogger().level, len(logging.getLogger().handlers))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "lines", "levels"),
+    [
+        ([], {}, ["of another"], "0 30 0"),
+        ([], {"TOWPATH_LOGGING_EXTRA_LOGGERS": "library, library.part"}, ["of the library", "outside"], "20 30 0"),
+        (["configured"], {"TOWPATH_LOGGING_EXTRA_LOGGERS": "library"}, ["of the library", "outside"], "20 20 1"),
+        (["configured"], {"TOWPATH_LOG_FORMAT": "json"}, ["of the library", "outside"], "0 20 1"),
+    ],
+    ids=["nothing said", "named", "the program has a handler", "which goes before JSON"],
+)
+def test_lines_of_other_loggers(
+    arguments: list[str], settings: dict[str, str], lines: list[str], levels: str, tmp_path: Path
+) -> None:
+    """Those that are named are shown once and kept with their run; what the program has configured stays."""
+    ran = subprocess.run(
+        [sys.executable, "-c", EXTRA, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"TOWPATH_HISTORY": str(tmp_path / "h.db"), **settings},
+    )
+    for line in lines:
+        assert ran.stderr.count(line) == 1
+    assert ran.stderr.count("Beginning flow run") == 1
+    assert ran.stdout.strip() == levels
+    with open_history(tmp_path / "h.db") as history:
+        (run,) = history.runs()
+        kept = [line.message for line in history.logs([run.id])]
+    assert kept[1:-1] == (["of the library"] if "TOWPATH_LOGGING_EXTRA_LOGGERS" in settings else [])
+
+
 def test_the_level_can_be_set() -> None:
     """WARNING and above only."""
     assert [line for line in lines_of(TOWPATH_LOG_LEVEL="warning") if "INFO" in line] == []
@@ -109,8 +157,8 @@ def test_a_program_with_handlers_of_its_own_is_left_alone(
 
 
 def test_there_is_no_run_logger_without_a_run() -> None:
-    """The error says where to call it."""
-    with pytest.raises(MissingContext, match="within a flow or task"):
+    """The error says where to call it, and what else to do."""
+    with pytest.raises(MissingContext, match=r"within a flow or task; elsewhere, logging.*disable_run_logger"):
         get_run_logger()
 
 

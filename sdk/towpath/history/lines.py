@@ -6,14 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from towpath.context import current
-from towpath.loggers import configure, fields_of, get_logger
+from towpath.loggers import configure, fields_of, get_logger, shown
 
 if TYPE_CHECKING:
     from towpath.history.recorder import Recorder
 
 
 class LineHandler(logging.Handler):
-    """Takes note of each line that a run logs through Towpath's loggers; lines of no run are none of its business."""
+    """Takes note of each line that a run logs; lines of no run are none of its business."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -37,9 +37,9 @@ class LineHandler(logging.Handler):
 def keep_lines(recorder: Recorder) -> None:
     """Have the lines of runs taken note of, from now on."""
     configure()  # first: it adds a handler of its own only where there is none
-    towpath = logging.getLogger("towpath")
-    if not any(isinstance(handler, LineHandler) for handler in towpath.handlers):
-        towpath.addHandler(LineHandler(recorder))
+    for logger in shown():
+        if not any(isinstance(handler, LineHandler) for handler in logger.handlers):
+            logger.addHandler(LineHandler(recorder))
 
 
 def warn(text: str) -> None:
