@@ -18,7 +18,7 @@ EXACTLY_ONE_CODE = (
     "set exactly one of entrypoint (a Towpath flow such as 'pkg.mod:fn' or 'path/file.py:fn') and command"
 )
 DNS_LABEL = "is at most 63 lower-case letters, digits and '-'"
-IMMUTABLE = "immutable: of a run's spec only cancel may change; create another FlowRun"
+IMMUTABLE = "immutable: of a run's spec only cancel and retryAfterAttempt may change; create another FlowRun"
 INLINE: Body = {"image": "flows:1", "entrypoint": "shop.flows:main"}
 #: Every kind of value that JSON knows, to be kept as it is.
 FREE_FORM: Body = {
@@ -228,7 +228,7 @@ CHANGES: dict[str, tuple[Body, Any]] = {
 
 def test_a_change_is_tried_for_every_field_of_a_runs_spec() -> None:
     """The table above forgets no field: one that is added to the spec has to be tried too."""
-    assert {change.partition(":")[0] for change in CHANGES} | {"cancel"} == {
+    assert {change.partition(":")[0] for change in CHANGES} | {"cancel", "retryAfterAttempt"} == {
         f.alias for f in FlowRunSpec.model_fields.values()
     }
 
@@ -296,3 +296,16 @@ def test_flows_and_deployments_may_change(kinds: OwnGroup, body: Body) -> None:
     made["spec"]["retries"] = 7
 
     assert kinds.replace(made)["spec"]["retries"] == 7
+
+
+def test_one_more_attempt_can_be_asked_for(kinds: OwnGroup) -> None:
+    """Again and again, of a later attempt each time; never of an earlier one, and never of a run that was cancelled."""
+    run = kinds.create(make_flowrun())
+    for after in (0, 1, 1, 3):
+        run["spec"]["retryAfterAttempt"] = after
+        run = kinds.replace(run)
+    refused = "spec.retryAfterAttempt: Forbidden: retryAfterAttempt never falls, and a cancelled run stays cancelled"
+    assert refused in refusal_of(kinds.replace, run | {"spec": run["spec"] | {"retryAfterAttempt": 2}}).message
+    run["spec"]["cancel"] = True
+    run = kinds.replace(run)
+    assert refused in refusal_of(kinds.replace, run | {"spec": run["spec"] | {"retryAfterAttempt": 4}}).message

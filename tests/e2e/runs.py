@@ -110,6 +110,16 @@ class Runs:
         """Ask for a run's cancellation, as `kubectl patch` does."""
         self.kube.merge(self.path("flowruns", name), {"spec": {"cancel": True}})
 
+    def retry(self, name: str, attempt: int, timeout: float = 60) -> None:
+        """Ask for the attempt after this one, and wait until it has begun."""
+        self.kube.merge(self.path("flowruns", name), {"spec": {"retryAfterAttempt": attempt}})
+        self.kube.wait(
+            self.path("flowruns", name),
+            lambda run: run is not None and run["status"]["attempt"] == attempt + 1,
+            timeout,
+            f"attempt {attempt + 1}",
+        )
+
     def clean(self) -> None:
         """Delete the test's runs; what they own goes with them."""
         for name in self.started:

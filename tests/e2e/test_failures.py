@@ -157,3 +157,18 @@ def test_a_template_that_wants_too_much_is_refused(runs: Runs) -> None:
 
     assert (state(run)["type"], state(run)["reason"]) == ("FAILED", "InvalidTemplate")
     assert "privileged" in state(run)["message"]
+
+
+def test_a_failed_run_is_tried_again_when_somebody_asks(runs: Runs) -> None:
+    """It has one more attempt, on a Job of its own; asked for again, one more; and once it completed, no more."""
+    name = runs.start("out_of_stock_until", {"attempt": 3})
+    for attempt in (1, 2):
+        run = runs.ended(name)
+        assert (state(run)["type"], run["status"]["attempt"]) == ("FAILED", attempt)
+        runs.retry(name, attempt)
+    run = runs.ended(name)
+    assert (state(run)["type"], result(run), run["status"]["attempt"]) == ("COMPLETED", 3, 3)
+    runs.kube.merge(runs.path("flowruns", name), {"spec": {"retryAfterAttempt": 3}})
+    later = runs.start("add", {"x": 1})
+    runs.ended(later)
+    assert (state(runs.get(name))["type"], len(runs.jobs(name))) == ("COMPLETED", 3)

@@ -100,6 +100,15 @@ class Cluster:
         if run is not None and not run["spec"].get("cancel"):
             self.api.put("flowruns", run | {"spec": run["spec"] | {"cancel": True}})
 
+    def retry(self, name: str) -> None:
+        """Ask for one more attempt of a run, as `towpath runs retry` does: of one that has ended, and not well."""
+        self.meddled.add(name)
+        run = self.api.get("flowruns", name)
+        ended = run is not None and run.get("status", {}).get("state", {}).get("type") in {"FAILED", "CRASHED"}
+        if run is not None and ended and not run["spec"].get("cancel"):
+            wish = {"retryAfterAttempt": run["status"].get("attempt", 0)}
+            self.api.put("flowruns", run | {"spec": run["spec"] | wish})
+
     def delete_run(self, name: str) -> None:
         """Delete a run; garbage collection takes what it owns."""
         self.meddled.add(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from towpath.states import Reason, StateType
+from towpath_operator.reconcile.again import retried
 from towpath_operator.reconcile.closing import remove_job, stop_job
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
@@ -17,6 +18,8 @@ _BY_CANCEL = frozenset({Reason.CANCELLED_BY_REQUEST, Reason.PARENT_ENDED})
 
 def decide(observed: ObservedFlowRun, run: Run, now: datetime) -> Decision:
     """Decide about a run in a terminal state."""
+    if (again := retried(observed, run, now)) is not None:
+        return again
     job = owned_job(run, observed.job)
     previous = stop_job(run, observed.previous_job)
     if job is None or is_deleting(job):

@@ -12,11 +12,8 @@ from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.pods import is_deleting, is_finished, owned_job
 from towpath_operator.reconcile.policy import Policy
 from towpath_operator.reconcile.reading import integer, text
-from towpath_operator.reconcile.run import Run
+from towpath_operator.reconcile.run import COUNTS, Run
 from towpath_operator.reconcile.wish import Wish
-
-#: What an attempt counts, beside what `transition` itself takes away with it.
-_COUNTS = ("tasks", "children", "waitingFor")
 
 
 def close(
@@ -88,7 +85,7 @@ def _next_attempt(
         reason=Reason.AWAITING_RETRY,
         message=message,
         attempt=attempt + 1,
-        fields=dict.fromkeys(_COUNTS) | {"retryAt": retry_at, "infraFailures": failures + 1},
+        fields=dict.fromkeys(COUNTS) | {"retryAt": retry_at, "infraFailures": failures + 1},
     )
     return bumped, run.event(end.reason, message)
 

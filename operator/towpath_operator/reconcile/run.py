@@ -15,6 +15,8 @@ from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.reading import integer, mapping, mappings, moment, text
 
 PLURAL: Final = "flowruns"
+#: What an attempt counts, beside what `transition` itself takes away with it.
+COUNTS: Final = ("tasks", "children", "waitingFor")
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,14 @@ def vanish_once() -> int:
 
 
 @flow
+def out_of_stock_until(attempt: int) -> int:
+    """Fail as a flow does, up to an attempt that somebody has to ask for."""
+    if int(os.environ["TOWPATH_ATTEMPT"]) < attempt:
+        raise OutOfStock("come again")
+    return attempt
+
+
+@flow
 def letter(size: int) -> str:
     """Return a text of some size."""
     return "x" * size

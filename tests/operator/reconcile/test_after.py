@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.builders import job_name_of, make_flowrun, make_job, make_pod, make_state
-from tests.operator.reconcile.deciding import at, decide, kinds
+from tests.builders import job_name_of, make_flow, make_flowrun, make_job, make_pod, make_state
+from tests.operator.reconcile.deciding import at, decide, kinds, state_after, status_after
 
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.observed import ObservedFlowRun
@@ -54,6 +54,51 @@ def test_an_unfinished_job_of_the_attempt_before_does_not_stay() -> None:
     assert kinds(decide(ObservedFlowRun(run, previous_job=make_job(run, attempt=1)))) == ["DeleteJob"]
     over = make_job(run, attempt=1, conditions=["Failed"])
     assert decide(ObservedFlowRun(run, previous_job=over)) == Decision()
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CRASHED", "CANCELLED"])
+@pytest.mark.parametrize("attempt", [0, 2])
+def test_one_more_attempt_follows_when_it_is_asked_for(state: str, attempt: int) -> None:
+    """Nothing of the last one stays but the history; the wish is fulfilled once, and infrastructure has all its tries."""
+    run = ended(state, attempt=attempt)
+    run["status"] |= {
+        "infraFailures": 2,
+        "tasks": {"total": 3},
+        "error": {"code": "X", "kind": "User", "message": "no"},
+    }
+    if not attempt:
+        del run["status"]["attempt"], run["status"]["job"]
+    run["spec"]["retryAfterAttempt"] = attempt
+
+    decision = decide(ObservedFlowRun(run))
+    status = status_after(run, decision)
+
+    assert state_after(run, decision) == ("SCHEDULED", "RetryByRequest")
+    assert status["attempt"] == attempt + 1
+    assert not {"job", "error", "tasks", "infraFailures", "completionTime"} & status.keys()
+    tried = run | {"status": status}
+    assert kinds(decide(ObservedFlowRun(tried, flow=make_flow()))) == [
+        *(["ConfirmPodsEnded"] if attempt else []),
+        "CreateJob",
+        "PatchStatus",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "wish", "spec"),
+    [
+        ("COMPLETED", 1, {}),
+        ("FAILED", 0, {}),
+        ("CANCELLED", 1, {"cancel": True}),
+        ("FAILED", 1, {"parent": {"name": "top", "uid": "uid-top"}}),
+    ],
+    ids=["it completed", "an earlier attempt was meant", "it is cancelled", "its parent is gone"],
+)
+def test_a_retry_that_makes_no_sense_is_none(state: str, wish: int, spec: dict[str, Any]) -> None:
+    """The state stays final."""
+    run = ended(state)
+    run["spec"] |= {"retryAfterAttempt": wish, **spec}
+    assert kinds(decide(ObservedFlowRun(run))) == []
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"])

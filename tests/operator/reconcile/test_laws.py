@@ -28,6 +28,8 @@ MOVES = [
     "fail over",
     *["tick"] * 2,
     "cancel",
+    "retry",
+    "retry",
     "delete job",
     "delete pod",
     "force delete pod",
@@ -76,6 +78,8 @@ def step(world: World, move: str, which: int) -> None:
             world.pass_time(TICKS[which])
         case "cancel":
             world.cancel(name)
+        case "retry":
+            world.retry(name)
         case "delete job":
             world.delete_job(name)
         case "delete run":

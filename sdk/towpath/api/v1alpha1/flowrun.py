@@ -1,6 +1,7 @@
 """FlowRun: one execution of a flow, its state machine guarded by the API server itself.
 
-What a run was created with never changes, whoever asks: its spec is immutable, but for the wish to cancel it.
+What a run was created with never changes, whoever asks: its spec is immutable, but for the wishes to cancel it or to try
+it again.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ class FlowRunSpec(Model):
     """Whether this run is cancelled when its parent ends before it."""
     cancel: bool | None = None
     """Set to true to cancel the run and every run below it; cannot be taken back."""
+    retry_after_attempt: Annotated[int, Field(ge=0, le=9_999)] | None = None
+    """Set to the run's attempt once it has failed, crashed or been cancelled by its own code: one more attempt follows,
+    and what results the run has kept are used again."""
     tags: Tags | None = None
     """Tags, added to the deployment's."""
     template: AnyObject | None = None
@@ -77,10 +81,14 @@ class FlowRunSpec(Model):
     """Where a result too large for the status goes: a path or any fsspec URL that the run and its readers reach."""
 
 
+#: What may be asked of a run that there is.
+_WISHES: Final = ("cancel", "retry_after_attempt")
+
+
 def _immutable(field: str) -> Rule:
     return Rule(
         unchanged(field),
-        "immutable: of a run's spec only cancel may change; create another FlowRun",
+        "immutable: of a run's spec only cancel and retryAfterAttempt may change; create another FlowRun",
         field_path=f".{field}",
         reason="FieldValueForbidden",
     )
@@ -97,7 +105,15 @@ SPEC_RULES: Final = (
         field_path=".cancel",
         reason="FieldValueForbidden",
     ),
-    *(_immutable(field.alias or name) for name, field in FlowRunSpec.model_fields.items() if name != "cancel"),
+    Rule(
+        "self.?cancel.orValue(false)"
+        " ? self.?retryAfterAttempt.orValue(0) == oldSelf.?retryAfterAttempt.orValue(0)"
+        " : self.?retryAfterAttempt.orValue(0) >= oldSelf.?retryAfterAttempt.orValue(0)",
+        "retryAfterAttempt never falls, and a cancelled run stays cancelled: create another FlowRun",
+        field_path=".retryAfterAttempt",
+        reason="FieldValueForbidden",
+    ),
+    *(_immutable(field.alias or name) for name, field in FlowRunSpec.model_fields.items() if name not in _WISHES),
 )
 
 
