@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     )
     from towpath.annotations import allow_failure, quote, unmapped
     from towpath.context import get_run_context, tags
+    from towpath.dask_runner import DaskTaskRunner
     from towpath.deployments import arun_deployment, run_deployment
+    from towpath.flow_runs import (
+        apause_flow_run,
+        aresume_flow_run,
+        asuspend_flow_run,
+        pause_flow_run,
+        resume_flow_run,
+        suspend_flow_run,
+    )
     from towpath.flows import Flow, flow
     from towpath.futures import Future, FutureList, as_completed, wait
     from towpath.loggers import get_run_logger
@@ -61,7 +70,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "annotations": "allow_failure quote unmapped",
     "context": "get_run_context tags",
+    "dask_runner": "DaskTaskRunner",
     "deployments": "arun_deployment run_deployment",
+    "flow_runs": "apause_flow_run aresume_flow_run asuspend_flow_run pause_flow_run resume_flow_run suspend_flow_run",
     "flows": "Flow flow",
     "futures": "Future FutureList as_completed wait",
     "loggers": "get_run_logger",
@@ -97,6 +108,7 @@ __all__ = [
     "Cancelling",
     "Completed",
     "Crashed",
+    "DaskTaskRunner",
     "Failed",
     "Flow",
     "Future",
@@ -114,10 +126,13 @@ __all__ = [
     "ThreadPoolTaskRunner",
     "__version__",
     "allow_failure",
+    "apause_flow_run",
+    "aresume_flow_run",
     "artifacts",
     "arun_deployment",
     "as_completed",
     "aserve",
+    "asuspend_flow_run",
     "blocks",
     "cache_policies",
     "events",
@@ -127,12 +142,15 @@ __all__ = [
     "get_run_context",
     "get_run_logger",
     "locking",
+    "pause_flow_run",
     "quote",
     "results",
+    "resume_flow_run",
     "run_deployment",
     "runtime",
     "serializers",
     "serve",
+    "suspend_flow_run",
     "tags",
     "task",
     "transactions",

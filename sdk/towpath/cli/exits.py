@@ -21,6 +21,7 @@ class Exit(IntEnum):
     NO_CLUSTER = 4
     CONFLICT = 5
     TIMED_OUT = 6
+    SUSPENDED = 7
     BUG = 70
     INTERRUPTED = 130
 
@@ -38,6 +39,7 @@ _MEANINGS: Final = {
     Exit.NO_CLUSTER: "the cluster cannot be reached, or does not allow it",
     Exit.CONFLICT: "it cannot be done now: a run that goes on cannot be deleted, one that has ended not be cancelled",
     Exit.TIMED_OUT: "waited too long: --timeout is over and the run goes on, or the operator does not answer",
+    Exit.SUSPENDED: "the run is suspended, and goes on when somebody resumes it; so ends a script whose flow is, too",
     Exit.BUG: "a mistake in Towpath; TOWPATH_DEBUG=1 shows where",
     Exit.INTERRUPTED: "Ctrl-C",
 }
@@ -49,6 +51,7 @@ _OF_ERRORS: Final[tuple[tuple[type[Exception], Exit], ...]] = (
     (errors.AmbiguousRun, Exit.NOT_FOUND),
     (errors.NotSet, Exit.NOT_FOUND),
     (errors.HistoryError, Exit.CONFLICT),
+    (errors.PauseError, Exit.CONFLICT),
     (errors.AlreadySet, Exit.CONFLICT),
     (errors.Conflict, Exit.CONFLICT),
     (errors.ClusterError, Exit.NO_CLUSTER),

@@ -58,6 +58,8 @@ def run(asked: argparse.Namespace) -> int:
     _report(facts, state, as_json=asked.json)
     if state.is_completed():
         return Exit.OK
+    if state.is_paused():
+        return Exit.SUSPENDED
     return Exit.INTERRUPTED if was_interrupted() else Exit.NOT_COMPLETED
 
 

@@ -13,7 +13,8 @@ from towpath.engine.effects import Ending
 from towpath.engine.flow_execution import flow_execution
 from towpath.engine.reports import authors_part
 from towpath.engine.task_execution import TaskExecution
-from towpath.errors import NestingTooDeep
+from towpath.engine.terminating import heeding_sigterm
+from towpath.errors import FlowSuspended, NestingTooDeep
 from towpath.futures import Future, after
 from towpath.history.wishes import WISHES
 from towpath.origins import origin_of
@@ -32,7 +33,8 @@ def call(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[s
     if WISHES and (later := _heeded(definition, args, kwargs)) is not None:
         return later
     return_state, wait_for = _options(kwargs)
-    if definition.is_flow and _launches(definition, outer := current()):
+    outer = current() if definition.is_flow else None
+    if definition.is_flow and _launches(definition, outer):
         from towpath.engine import launching
 
         flow = cast("Flow[..., Any]", definition)
@@ -41,9 +43,10 @@ def call(definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[s
         future = launching.launch(flow, args, kwargs, wait_for, outer)
         return future.wait() if return_state else future.result()
     run = _execution(definition, args, kwargs, wait_for)
+    is_top = definition.is_flow and outer is None
     if not definition.is_async:
-        return _answer(drive(run), return_state=return_state)
-    coroutine = _call_async(run, return_state=return_state)
+        return _answer(_drive_top(run) if is_top else drive(run), return_state=return_state)
+    coroutine = _call_async(run, return_state=return_state, is_top=is_top)
     return _Items(coroutine) if definition.is_generator and not return_state else coroutine
 
 
@@ -172,13 +175,28 @@ def _begin(work: Submitted) -> Future[Any]:
 
 
 def _answer(ending: Ending, *, return_state: bool) -> Any:
-    if ending.error is not None and (ending.outside or not return_state):
+    if ending.error is not None and (not return_state or (ending.outside and not _ends_here(ending.error))):
         raise ending.error.with_traceback(authors_part(ending.error.__traceback__))
     return ending.state if return_state else ending.value
 
 
-async def _call_async(run: Execution, *, return_state: bool) -> Any:
-    return _answer(await drive_async(run), return_state=return_state)
+def _ends_here(error: BaseException) -> bool:
+    """Tell whether it is of no concern to anybody above: nobody has called the flow run that is suspended."""
+    return isinstance(error, FlowSuspended) and current() is None
+
+
+async def _call_async(run: Execution, *, return_state: bool, is_top: bool) -> Any:
+    return _answer(await (_drive_top_async(run) if is_top else drive_async(run)), return_state=return_state)
+
+
+def _drive_top(run: Execution) -> Ending:
+    with heeding_sigterm(run):
+        return drive(run)
+
+
+async def _drive_top_async(run: Execution) -> Ending:
+    with heeding_sigterm(run):
+        return await drive_async(run)
 
 
 class _Items(Coroutine[Any, Any, list[Any]]):

@@ -61,7 +61,7 @@ def _gone(connection: sqlite3.Connection, alive: Alive) -> list[tuple[int, int, 
 
 
 def _overdue(connection: sqlite3.Connection) -> list[tuple[str, float]]:
-    """Give the runs that are suspended and were to be resumed by now, and since when; a paused run has its own clock."""
+    """Give the suspended runs that were to be resumed by now, and until when; a paused one looks to it itself."""
     return connection.execute(_OVERDUE, (time.time(),)).fetchall()
 
 

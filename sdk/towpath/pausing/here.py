@@ -13,6 +13,7 @@ from towpath.names import ENV_RUN
 if TYPE_CHECKING:
     from towpath.pausing.locally import LocalPauses
     from towpath.pausing.port import Pauses
+    from towpath.runs import FlowRun
 
 
 def pauses() -> Pauses:
@@ -25,8 +26,8 @@ def pauses() -> Pauses:
     global _open
     if os.environ.get(ENV_RUN):
         raise PauseError(
-            "Runs in a cluster cannot be paused, suspended, resumed or sent input: Towpath does that on one machine only."
-            " Split the flow in two deployments there, and run the second when somebody has decided."
+            "Runs in a cluster cannot be paused, suspended, resumed or sent input: that goes on one machine only."
+            " There, make two deployments of the flow, and run the second when somebody has decided."
         )
     file = history_file()
     if file is None:
@@ -41,6 +42,12 @@ def pauses() -> Pauses:
             _kept.append(_open)
             _open = LocalPauses(file)
         return _open
+
+
+def recall(run: FlowRun) -> None:
+    """Give a run that is called again the id and name under which it was suspended, if it was, on this machine."""
+    if not os.environ.get(ENV_RUN) and history_file() is not None:
+        pauses().recall(run)
 
 
 _open: LocalPauses | None = None

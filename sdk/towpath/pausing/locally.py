@@ -20,7 +20,7 @@ from towpath.history import waiting
 from towpath.history.reader import SQLiteHistory
 from towpath.history.recorder import RECORDER
 from towpath.history.sweep import sweep_within
-from towpath.pausing.port import Message, Next, Pause, Standing, Taken
+from towpath.pausing.port import Begun, Message, Next, Pause, Standing, Taken
 from towpath.pausing.rows import ENTER, TAKE, is_ordered, is_waited_for, pause_of, top_of, why_not_again
 from towpath.pausing.watch import Watch
 from towpath.runs import FlowRun
@@ -124,6 +124,7 @@ class LocalPauses(BookFile):
             top = top_of(connection, run.id)
             stands_alone = top is not None and top["id"] == run.id and not is_waited_for(connection, run.id)
             why_not = None if top is None else why_not_again(connection, top)
+            ordered = top is not None and is_ordered(connection, top["id"])
         return Standing(
             id=run.id,
             name=run.name,
@@ -134,6 +135,7 @@ class LocalPauses(BookFile):
             pauses=tuple(map(pause_of, rows)),
             names=tree,
             why_not_again=why_not,
+            origin=None if ordered or top is None or top["origin"] is None else json.loads(top["origin"]),
         )
 
     def ask(self, run_id: str, *, is_suspension: bool) -> None:
@@ -148,7 +150,7 @@ class LocalPauses(BookFile):
                 "INSERT OR REPLACE INTO pause_wishes VALUES (?, ?, ?)", (run_id, is_suspension, time.time())
             )
 
-    def answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Next:
+    def answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Begun:
         """Answer a pause: one who tries does, the others are too late."""
         patience = time.monotonic() + _UNWINDING_SECONDS
         while True:
@@ -170,7 +172,7 @@ class LocalPauses(BookFile):
 
         return self.expect(look)
 
-    def begin_anew(self, run_id: str) -> Next:
+    def begin_anew(self, run_id: str) -> Begun:
         """Have a run begin anew: one that ended otherwise than well, or is suspended without anything to answer."""
         with self._transaction() as connection:
             sweep_within(connection, self.alive)
@@ -180,7 +182,7 @@ class LocalPauses(BookFile):
             state = StateType(run["state_type"])
             if state is StateType.SCHEDULED and run["state_name"] in {RESUMING, AWAITING_RETRY}:
                 if run["process"] is None and not is_ordered(connection, run_id):
-                    return Next.TO_BE_STARTED  # whoever wanted it has not come to start it
+                    return _begun(run, Next.TO_BE_STARTED)  # whoever wanted it has not come to start it
                 raise PauseError(f"Run {run['name']!r} is about to begin anew already.")
             if state is StateType.COMPLETED:
                 raise PauseError(f"Run {run['name']!r} has completed, so there is nothing to try again. Run it anew.")
@@ -193,11 +195,11 @@ class LocalPauses(BookFile):
                 above = connection.execute("SELECT name FROM flow_runs WHERE id = ?", (run["parent_id"],)).fetchone()
                 parent = "another" if above is None else repr(above["name"])
                 raise PauseError(
-                    f"Run {run['name']!r} was called by run {parent}. Have that begin anew: it calls this one again, and"
-                    " takes what is kept."
+                    f"Run {run['name']!r} was called by run {parent}. Have that begin anew: it calls this one again,"
+                    " and takes what is kept."
                 )
             server = self._begin(connection, run_id, RESUMING if is_suspended else AWAITING_RETRY)
-        return self._told(server)
+        return self._told(run, server)
 
     def take(self, run_id: str) -> Taken | None:
         """Take a run that is to begin anew, for this process; None if another was faster."""
@@ -224,11 +226,6 @@ class LocalPauses(BookFile):
             attempt=row["attempt"],
             origin=json.loads(row["origin"]),
         )
-
-    def origin(self, run_id: str) -> Mapping[str, Any] | None:
-        """Tell where a run's flow came from; None if that is not known."""
-        rows = self._look("SELECT origin FROM flow_runs WHERE id = ? AND origin IS NOT NULL", (run_id,))
-        return json.loads(rows[0]["origin"]) if rows else None
 
     def give_up(self, run_id: str, why: str) -> None:
         """Give a run that this process took, and could not begin, an end."""
@@ -263,7 +260,7 @@ class LocalPauses(BookFile):
         """Give a future that ends with what a look gives, as soon as it gives something."""
         return self._watch.expect(look)
 
-    def _answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Next:
+    def _answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Begun:
         now = time.time()
         with self._transaction() as connection:
             sweep_within(connection, self.alive)
@@ -279,7 +276,7 @@ class LocalPauses(BookFile):
             if not taken:
                 raise NotPausedError(f"Run {row['name']!r} has been resumed already, by somebody else.")
             if not pause.is_suspension:
-                return Next.GOES_ON
+                return Begun(then=Next.GOES_ON, run_id=pause.run_id, name=row["name"])
             top = top_of(connection, pause.run_id)
             assert top is not None
             if top["process"] is not None:
@@ -292,18 +289,18 @@ class LocalPauses(BookFile):
                     f" that begin anew: towpath runs retry {top['name']}"
                 )
             server = self._begin(connection, top["id"], RESUMING)
-        return self._told(server)
+        return self._told(top, server)
 
     def _begin(self, connection: sqlite3.Connection, run_id: str, name: str) -> int | None:
         waiting.begin_anew(connection, run_id, State(StateType.SCHEDULED, name), time.time())
         return again.begin_anew(connection, run_id)
 
-    def _told(self, server: int | None) -> Next:
+    def _told(self, run: sqlite3.Row, server: int | None) -> Begun:
         """Wake the server that is to start a run, once that is committed."""
         if server is None:
-            return Next.TO_BE_STARTED
+            return _begun(run, Next.TO_BE_STARTED)
         ring(self.path, server)
-        return Next.IS_STARTED
+        return _begun(run, Next.IS_STARTED)
 
     def _row(self, connection: sqlite3.Connection | None, pause: Pause) -> sqlite3.Row | None:
         query = (
@@ -313,3 +310,7 @@ class LocalPauses(BookFile):
         values = (pause.identity, pause.key)
         rows = self._look(query, values) if connection is None else connection.execute(query, values).fetchall()
         return rows[0] if rows else None
+
+
+def _begun(run: sqlite3.Row, then: Next) -> Begun:
+    return Begun(then=then, run_id=run["id"], name=run["name"])

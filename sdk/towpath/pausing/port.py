@@ -58,6 +58,8 @@ class Standing:
     """The names of the runs that do, by their ids."""
     why_not_again: str | None = None
     """Why no process could begin it anew, in a sentence; None if one could."""
+    origin: Mapping[str, Any] | None = None
+    """Where its flow came from (`towpath.origins`), for whoever begins it anew; None if a server does, or nobody."""
 
 
 class Next(Enum):
@@ -69,6 +71,16 @@ class Next(Enum):
     """A server starts it; if none is there, as soon as one is."""
     TO_BE_STARTED = "to be started"
     """Whoever asked starts it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A run that was resumed, or is to be tried again."""
+
+    then: Next
+    run_id: str
+    """Of the run that goes on or begins anew: the one that was meant, or the one above it whose process it is in."""
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +154,7 @@ class Pauses(Protocol):
         """Note the wish that a run may wait at its next call of a task or flow."""
         ...
 
-    def answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Next:
+    def answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Begun:
         """Answer a pause: one who tries does, the others are too late.
 
         Raises:
@@ -154,7 +166,7 @@ class Pauses(Protocol):
         """Give a future that ends when the run has taken the answer, with "", or refused it, with why."""
         ...
 
-    def begin_anew(self, run_id: str) -> Next:
+    def begin_anew(self, run_id: str) -> Begun:
         """Have a run begin anew: one that ended otherwise than well, or is suspended without anything to answer.
 
         Raises:

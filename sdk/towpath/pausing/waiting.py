@@ -15,6 +15,7 @@ from towpath.context import current
 from towpath.engine.standing import stand
 from towpath.errors import FlowPauseTimeout, FlowSuspended, MissingContext, ParameterError, PauseError
 from towpath.futures import Future, arrive
+from towpath.pausing.exiting import exit_quietly
 from towpath.pausing.here import pauses
 from towpath.pausing.port import Pause
 from towpath.states import State, StateType
@@ -99,8 +100,8 @@ def current_flow(verb: str) -> tuple[RunContext, FlowRun, Scope]:
         raise MissingContext(f"There is no flow run here that could be {verb}. Call this within a flow.")
     if context.task_run is not None:
         raise PauseError(
-            f"Task runs cannot be {verb}, only flow runs: task run {context.task_run.name!r} called this. Call it in the"
-            " flow, before or after the task."
+            f"Task runs cannot be {verb}, only flow runs: task run {context.task_run.name!r} called this. Call it in"
+            " the flow, before or after the task."
         )
     return context, context.flow_run, context.scope
 
@@ -156,6 +157,7 @@ def wait_here(
                     stand(context, State(StateType.RUNNING, message="The run was resumed."))
                 return value
         if is_suspension:
+            exit_quietly()
             raise FlowSuspended(_suspended(context, run, wanted))
         if not stands:
             stand(context, State(StateType.PAUSED, message=_paused(run, pause, wanted, is_asked_for)))
@@ -164,8 +166,8 @@ def wait_here(
         yield Wait(answered, until)
         if not answered.done():
             raise FlowPauseTimeout(
-                f"Flow run {run.name!r} was paused, and nobody resumed it within {seconds:g} s. A longer time is given by"
-                " pause_flow_run(timeout=…), in seconds; None waits for as long as it takes."
+                f"Flow run {run.name!r} was paused, and nobody resumed it within {seconds:g} s. Give it more time:"
+                " pause_flow_run(timeout=…), in seconds; None for as long as it takes."
             )
         pause = answered.result()
 

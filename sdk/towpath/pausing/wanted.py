@@ -47,7 +47,7 @@ class Wanted(Generic[T]):
                 f"Input cannot be of the type {kind!r}, which has no form in JSON. Use a RunInput, a pydantic model, or"
                 " a type such as int or list[str]."
             ) from error
-        self.description: str | None = getattr(kind, "_towpath_description", None)
+        self.description: str | None = getattr(kind, "run_input_description", None)
 
     def read(self, given: Mapping[str, Any] | None, whose: str) -> T:
         """Give the value.

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from towpath.serving.admission import Candidate, admitted
 from towpath.serving.orders import OpenOrder, cancelled

@@ -1,0 +1,89 @@
+"""The other side: somebody resumes a run that waits, or has one begin anew that ended otherwise than well."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, Final
+
+from towpath.errors import NotPausedError, ParameterError, PauseError
+from towpath.pausing.here import pauses
+from towpath.pausing.port import Begun, Next, Pause, Pauses, Standing
+from towpath.pausing.waiting import Wait, Waits, deadline
+from towpath.pausing.wanted import check_schema
+from towpath.states import StateType
+
+#: How long whoever resumes a run waits for it to take the input; it looks fifty times a second.
+_VERDICT_SECONDS: Final = 10.0
+
+
+def resume(which: str, run_input: Any) -> Waits[Begun]:
+    """Resume a run; gives what becomes of it.
+
+    Raises:
+        NoSuchRun: there is none.
+        NotPausedError: it does not wait for anybody.
+        PauseError: several runs below it wait.
+        ParameterError: the input is wrong; the run waits on.
+    """
+    book = pauses()
+    standing = book.find(which)
+    pause = the_pause(standing)
+    if pause is None:
+        check_schema(None, run_input, f"run {standing.name!r}")
+        return book.begin_anew(standing.id)
+    return (yield from answer(book, standing, pause, run_input))
+
+
+def the_pause(standing: Standing) -> Pause | None:
+    """Give what a run waits for: itself, or the one run below it that waits; None if it is suspended for nothing.
+
+    Raises:
+        NotPausedError: nobody waits.
+        PauseError: several do.
+    """
+    own = [pause for pause in standing.pauses if pause.run_id == standing.id]
+    found = own or list(standing.pauses)
+    if len(found) > 1:
+        waiting = ", ".join(sorted(repr(standing.names[pause.run_id]) for pause in found))
+        raise PauseError(f"Several runs below {standing.name!r} wait: {waiting}. Say which is to be resumed.")
+    if found:
+        return found[0]
+    is_queued = standing.state is StateType.SCHEDULED and standing.state_name == "Resuming"
+    if standing.state is StateType.PAUSED or is_queued:
+        return None
+    hint = f" To try it again: towpath runs retry {standing.name}" if _ended_badly(standing) else ""
+    raise NotPausedError(f"Run {standing.name!r} does not wait to be resumed; it is {standing.state_name}.{hint}")
+
+
+def check(standing: Standing, pause: Pause, run_input: Any) -> dict[str, Any] | None:
+    """Check input against what is wanted; gives it as it travels.
+
+    Raises:
+        ParameterError: each wrong field, its value and why.
+    """
+    return check_schema(pause.wanted, run_input, f"run {standing.names[pause.run_id]!r}")
+
+
+def answer(book: Pauses, standing: Standing, pause: Pause, run_input: Any) -> Waits[Begun]:
+    """Answer a pause with checked input, and see that the run takes it."""
+    begun = book.answer(pause, check(standing, pause, run_input))
+    if begun.then is Next.GOES_ON:
+        verdict = book.verdict(pause)
+        yield Wait(verdict, deadline(_VERDICT_SECONDS))
+        if verdict.done() and (refused := verdict.result()):
+            raise ParameterError(refused)
+    return begun
+
+
+def start_elsewhere(run_id: str) -> None:
+    """Begin a run anew in a new process, which goes on when this one ends."""
+    subprocess.Popen(
+        [sys.executable, "-P", "-m", "towpath.pausing.again", run_id],  # -P: the working directory is not on the path
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _ended_badly(standing: Standing) -> bool:
+    return standing.state.is_terminal and standing.state is not StateType.COMPLETED
