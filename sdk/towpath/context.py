@@ -61,12 +61,17 @@ class RunContext:
 _current: Final[ContextVar[RunContext | None]] = ContextVar("towpath_run", default=None)
 _tags: Final[ContextVar[frozenset[str]]] = ContextVar("towpath_tags", default=frozenset())
 
+#: Numbers of the claims to slots of limits that the current code holds.
+_claims: Final[ContextVar[frozenset[int]]] = ContextVar("towpath_claims", default=frozenset())
 _transaction: Final[ContextVar[BaseTransaction | None]] = ContextVar("towpath_transaction", default=None)
 
 current: Final = _current.get
 enter: Final = _current.set
 leave: Final = _current.reset
 current_tags: Final = _tags.get
+current_claims: Final = _claims.get
+enter_claims: Final = _claims.set
+leave_claims: Final = _claims.reset
 current_transaction: Final = _transaction.get
 enter_transaction: Final = _transaction.set
 leave_transaction: Final = _transaction.reset

@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
-from towpath.concurrency.requests import Request, acquire_async, claims_here, enter_claims, leave_claims, wish_of
+from towpath.concurrency.requests import Request, acquire_async, wish_of
+from towpath.context import current_claims, enter_claims, leave_claims
 from towpath.errors import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
 
 __all__ = ["AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError", "concurrency", "rate_limit"]
 
 
 @asynccontextmanager
-async def concurrency(
+async def concurrency(  # noqa: PLR0917 in the order that Prefect's users know
     names: str | Iterable[str],
     occupy: int = 1,
     timeout_seconds: float | None = None,
@@ -53,7 +54,7 @@ async def concurrency(
     request = Request(wish, timeout_seconds, patient=max_retries != 0)
     await acquire_async(request)
     try:
-        token = enter_claims(claims_here() | ({request.number} if request.number is not None else frozenset()))
+        token = enter_claims(current_claims() | ({request.number} if request.number is not None else frozenset()))
         try:
             yield
         finally:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from towpath.concurrency.arithmetic import Admission, Claim, Limit, admission, never_fits, taken
 from towpath.concurrency.port import Wish
@@ -59,7 +59,9 @@ class Desk:
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._connection = connection
         self.now = now
-        self.limits = {row[0]: Limit(row[0], row[1], row[2], bool(row[3]), row[4], row[5]) for row in _rows(connection)}
+        self.limits = {
+            row[0]: Limit(row[0], row[1], row[2], bool(row[3]), row[4], row[5]) for row in connection.execute(_LIMITS)
+        }
         self.entries = {entry.claim.number: entry for entry in map(_entry, connection.execute(_CLAIMS))}
 
     @classmethod
@@ -189,11 +191,12 @@ class Desk:
         )
 
 
-def _rows(connection: sqlite3.Connection) -> sqlite3.Cursor:
-    return connection.execute(_LIMITS)
+def _limit(row: tuple[Any, ...]) -> Limit:
+    name, slots, decay, is_active, level, at = row
+    return Limit(name, slots, decay, bool(is_active), level, at)
 
 
-def _entry(row: tuple[int, str, int, int, str, int, int, str | None, str | None, str | None, float, float | None]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> Entry:
     number, names, occupy, is_task, within, process, pid, run_id, run, task_run, asked, held = row
     return Entry(
         claim=Claim(number, frozenset(json.loads(names)), occupy, bool(is_task), frozenset(json.loads(within))),

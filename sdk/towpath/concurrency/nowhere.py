@@ -39,7 +39,7 @@ class Nowhere:
         """
         raise ConfigurationError(self._why)
 
-    def set(self, name: str, slots: int | None, decay: float | None, active: bool | None) -> None:
+    def set(self, *_: object) -> None:
         """Refuse.
 
         Raises:
@@ -47,7 +47,7 @@ class Nowhere:
         """
         raise ConfigurationError(self._why)
 
-    def delete(self, name: str) -> bool:
+    def delete(self, *_: object) -> bool:
         """Refuse.
 
         Raises:

@@ -146,7 +146,7 @@ class Slots(Protocol):
             TowpathError: they cannot be had.
         """
 
-    def set(self, name: str, slots: int | None, decay: float | None, active: bool | None) -> None:
+    def set(self, name: str, slots: int | None, decay: float | None, active: bool | None, /) -> None:
         """Make a limit, or change it; what is None stays as it is, or gets its default.
 
         Raises:
@@ -154,7 +154,7 @@ class Slots(Protocol):
             TowpathError: it cannot be done.
         """
 
-    def delete(self, name: str) -> bool:
+    def delete(self, name: str, /) -> bool:
         """Delete a limit; who waits for it waits no longer. Tells whether there was one.
 
         Raises:

@@ -6,23 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from contextvars import ContextVar
 from typing import Any, Final
 
 from towpath.concurrency.place import slots
 from towpath.concurrency.port import Admitted, Answer, Refused, Ticket, Waits, Wish
-from towpath.context import current
+from towpath.context import current, current_claims
 from towpath.errors import (
     AcquireConcurrencySlotTimeoutError,
     ConcurrencySlotAcquisitionError,
     ConfigurationError,
 )
 
-#: Numbers of the claims that the current code holds.
-_within: Final[ContextVar[frozenset[int]]] = ContextVar("towpath_slots", default=frozenset())
-claims_here: Final = _within.get
-enter_claims: Final = _within.set
-leave_claims: Final = _within.reset
 #: How long to wait for the first answer, whatever the timeout: that takes the file, not a slot.
 _FIRST_SECONDS: Final = 5.0
 #: How long a wait may take before the log says that there is one.
@@ -206,7 +200,7 @@ def wish_of(names: str | Iterable[str], occupy: int, *, keeps: bool, strict: boo
         raise ConfigurationError(f"occupy is a number of slots, 1 or more; got {occupy!r}.")
     if not given:
         return None
-    return Wish(names=frozenset(given), occupy=occupy, keeps=keeps, strict=strict, within=claims_here(), **who())
+    return Wish(names=frozenset(given), occupy=occupy, keeps=keeps, strict=strict, within=current_claims(), **who())
 
 
 def who() -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Slots and rates for synchronous code.
 
-    from towpath.concurrency.sync import concurrency, rate_limit
+from towpath.concurrency.sync import concurrency, rate_limit
 
-    with concurrency("database", occupy=2):     # at most so many at once, on this machine
-        load(rows)
+with concurrency("database", occupy=2):     # at most so many at once, on this machine
+    load(rows)
 
-    for page in pages:
-        rate_limit("api")                       # at most so many in a second
-        fetch(page)
+for page in pages:
+    rate_limit("api")                       # at most so many in a second
+    fetch(page)
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from towpath.concurrency.requests import Request, acquire, claims_here, enter_claims, leave_claims, wish_of
+from towpath.concurrency.requests import Request, acquire, wish_of
+from towpath.context import current_claims, enter_claims, leave_claims
 from towpath.errors import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
 
 __all__ = ["AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError", "concurrency", "rate_limit"]
 
 
 @contextmanager
-def concurrency(
+def concurrency(  # noqa: PLR0917 in the order that Prefect's users know
     names: str | Iterable[str],
     occupy: int = 1,
     timeout_seconds: float | None = None,
@@ -59,7 +60,7 @@ def concurrency(
     request = Request(wish, timeout_seconds, patient=max_retries != 0)
     acquire(request)
     try:
-        token = enter_claims(claims_here() | ({request.number} if request.number is not None else frozenset()))
+        token = enter_claims(current_claims() | ({request.number} if request.number is not None else frozenset()))
         try:
             yield
         finally:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from towpath.concurrency.place import slots
 from towpath.concurrency.port import Answer, Waits, Wish
-from towpath.concurrency.requests import Request, acquire, acquire_async, claims_here, enter_claims, leave_claims
+from towpath.concurrency.requests import Request, acquire, acquire_async
+from towpath.context import current_claims, enter_claims, leave_claims
 from towpath.engine.effects import READY, Enter, Event, Raised
 from towpath.errors import ConcurrencySlotAcquisitionError
 from towpath.states import AWAITING_SLOT, State, StateType
@@ -72,7 +73,7 @@ class Gate:
     def __init__(self, execution: TaskExecution, names: frozenset[str]) -> None:
         self._execution = execution
         self._names = names
-        self._within = claims_here()
+        self._within = current_claims()
         self._lock = threading.RLock()
         self._request: Request | None = None
         self._token: Token[frozenset[int]] | None = None
@@ -145,8 +146,8 @@ class Gate:
             names=self._names,
             is_task=True,
             within=self._within,
-            run_id=flow_run and flow_run.id,
-            run=flow_run and flow_run.name,
+            run_id=None if flow_run is None else flow_run.id,
+            run=None if flow_run is None else flow_run.name,
             task_run=run.name,
         )
         self._request = _TagRequest(wish, self._execution)

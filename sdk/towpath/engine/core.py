@@ -82,6 +82,8 @@ def life(plan: Plan, dice: Callable[[], float]) -> Life:
 def _tries(plan: Plan, dice: Callable[[], float]) -> Generator[Effect, Event, Ending]:
     retry = 0
     while True:
+        if plan.is_limited and (event := (yield Step.ADMIT)) is not READY:
+            return unready(plan, event)
         running: State[Any] = State(_S.RUNNING, "Retrying" if retry else "Running")
         yield Enter(running)
         if plan.is_flow:

@@ -152,6 +152,8 @@ def _do(run: Execution, effect: Effect) -> Event:
             return run.call()
         case Step.PREPARE:
             return run.prepare()
+        case Step.ADMIT:
+            return run.admit()
         case Hooks(state):
             settled(run.hooks(state))
         case Ask(state):
@@ -169,6 +171,8 @@ async def _do_async(run: Execution, effect: Effect) -> Event:
             return await run.call_async()
         case Step.PREPARE:
             return await run.prepare_async()
+        case Step.ADMIT:
+            return await run.admit_async()
         case Hooks(state):
             await settled_async(run.hooks(state))
         case Ask(state):

@@ -47,6 +47,8 @@ class Plan:
     """Flows wait for the work that they started, report how they go, and unfold a state that they return."""
     hooked: frozenset[StateType] = frozenset()
     """Kinds of state that have hooks."""
+    is_limited: bool = False
+    """Whether each try needs slots of limits before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Step(Enum):
     PREPARE = (
         "prepare"  # resolve what comes from other runs, bind and validate parameters. Event: READY, NotReady, Raised
     )
+    ADMIT = "admit"  # wait for slots of limits. Event: READY, Raised
     CALL = "call"  # call user code once. Event: Returned, Raised, TimedOut
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from towpath import resolve, settings
 from towpath.context import RunContext
-from towpath.engine.effects import Answer, Enter, Event, Plan, Raised, Returned, Settle, TimedOut
+from towpath.engine.effects import READY, Answer, Enter, Event, Plan, Raised, Returned, Settle, TimedOut
 from towpath.engine.reports import log_entry, log_error
 from towpath.futures import arrive
 from towpath.retries import delays_of
@@ -71,6 +71,14 @@ class Execution:
         """Prepare, without blocking the event loop while other runs are waited for."""
         await arrive(resolve.pending(self.args, self.kwargs, self.wait_for))
         return self.prepare()
+
+    def admit(self) -> Event:
+        """Wait for slots of limits, in this thread."""
+        return READY
+
+    async def admit_async(self) -> Event:
+        """Wait for slots of limits, in this event loop."""
+        return READY
 
     def enter(self, effect: Enter) -> None:
         """Put the run into a state."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from towpath.context import RunContext, current_tags
+from towpath.context import RunContext, current_claims, current_tags
 from towpath.engine.calls import task_execution
 from towpath.engine.effects import Lost
 from towpath.engine.interrupts import OutOfTime
@@ -45,7 +45,7 @@ def packed(execution: TaskExecution) -> bytes:
     names = ("name", "run_count", "dynamic_key", "started", "tags")
     facts = {name: getattr(run, name) for name in names}
     ways = {"log_prints": context.log_prints, "persists": context.persists, "results": context.results}
-    parts = (task, execution.args, execution.kwargs, run.id, facts, current_tags(), ways)
+    parts = (task, execution.args, execution.kwargs, run.id, facts, current_tags(), current_claims(), ways)
     try:
         return dumps_call(task.name, lambda: run.parameters, parts)
     except SerializationError:
@@ -118,7 +118,7 @@ class Job:
         def make() -> Submitted:
             execution = task_execution(task, args, kwargs, wait_for, number=number)
             execution.run.identify(run_id)
-            execution.run.tags = tags
+            execution.tag(tags)
             return Submitted(execution)
 
         call = self._context.run(make)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from towpath import loggers
-from towpath.context import RunContext, current, enter, leave, tags
+from towpath.context import RunContext, current, enter, enter_claims, leave, leave_claims, tags
 from towpath.engine.clock import SYSTEM
 from towpath.engine.effects import Ended, Raised, Returned
 from towpath.engine.interrupts import Stretch
@@ -111,19 +111,20 @@ class Worker:
 
     def _run(self, data: bytes) -> tuple[str, bytes]:
         try:
-            task, args, kwargs, run_id, facts, in_force, ways = loads(data)
+            task, args, kwargs, run_id, facts, in_force, claims, ways = loads(data)
         except Exception as error:
             return "unfit", dumps_error(error)
         scope = RemoteScope(self)
         flow, flow_run = self.facts
         outer = RunContext(flow=flow, flow_run=flow_run, scope=scope, **ways)
         here.lane = self.lane
-        token = enter(outer)
+        token, held = enter(outer), enter_claims(claims)
         try:
             with tags(*in_force):
                 return self._outcome(task, args, kwargs, run_id, facts, persists=outer.persists)
         finally:
             here.lane = None
+            leave_claims(held)
             leave(token)
 
     def _outcome(
@@ -157,6 +158,8 @@ class Worker:
 
 class RemoteScope(Scope):
     """The scope of a flow run that is in another process."""
+
+    is_remote = True
 
     def __init__(self, worker: Worker) -> None:
         super().__init__(None, Surroundings(SYSTEM.clock, SYSTEM.dice, None, Notes(worker)))

@@ -7,14 +7,16 @@ from types import TracebackType
 from typing import Any
 
 from towpath.context import RunContext
-from towpath.states import AWAITING_RETRY, State, StateType
+from towpath.states import AWAITING_RETRY, AWAITING_SLOT, State, StateType
 
 _TOLD = "_towpath_told"
 
 
 def log_entry(context: RunContext, state: State[Any]) -> None:
     """Log that a run has entered a state. Task runs that go well are silent; so a million of them cost nothing."""
-    if context.task_run is not None and state.type in {StateType.RUNNING, StateType.COMPLETED}:
+    if context.task_run is not None and (
+        state.type in {StateType.RUNNING, StateType.COMPLETED} or state.name == AWAITING_SLOT
+    ):
         return
     from towpath.loggers import configure, run_logger
 

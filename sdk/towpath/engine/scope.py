@@ -40,6 +40,9 @@ class Scope:
         surroundings: handed on to what is called.
     """
 
+    is_remote = False
+    """Whether what is submitted here begins in another process."""
+
     def __init__(self, task_runner: TaskRunner | type[TaskRunner] | None, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
         self._task_runner = task_runner

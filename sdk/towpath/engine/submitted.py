@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from towpath import resolve
 from towpath.context import current
 from towpath.engine.core import told
 from towpath.engine.drive import drive, drive_async
-from towpath.engine.effects import Enter
+from towpath.engine.effects import Enter, NotReady
 from towpath.engine.interrupts import Stretch
 from towpath.engine.scope import OUTSIDE, Scope
 from towpath.engine.threads import THREADS, here
@@ -62,8 +64,17 @@ class Submitted:
         """Have it run in a thread: a task in a place of the task runner, a flow in none."""
         if self.execution.definition.is_flow:
             THREADS.start(self)
-        else:
+            return
+        gate = cast("TaskExecution", self.execution).gate
+        if gate is None or self.scope.is_remote or self._has_no_use():
             self.scope.submit(self)
+        else:
+            gate.queue(partial(self.scope.submit, self))
+
+    def _has_no_use(self) -> bool:
+        """Tell whether it will end before it begins, as a run that it needs did not complete."""
+        execution = self.execution
+        return isinstance(resolve.resolve_call(execution.args, execution.kwargs, execution.wait_for), NotReady)
 
     def drop(self, reason: str) -> bool:
         """See to it that a run which has not begun never does; tell whether that was so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +17,7 @@ from towpath.runs import TaskRun
 from towpath.states import TERMINAL, StateType
 
 if TYPE_CHECKING:
+    from towpath.concurrency.tags import Gate
     from towpath.tasks import Task
 
 Place: TypeAlias = "Callable[[TaskExecution], Any]"
@@ -25,9 +27,11 @@ Place: TypeAlias = "Callable[[TaskExecution], Any]"
 class TaskExecution(Execution):
     """A task run."""
 
-    __slots__ = ("place",)
+    __slots__ = ("gate", "place")
     definition: Task[..., Any]
     run: TaskRun
+    gate: Gate | None
+    """Where it waits for slots of the limits of its tags; None if there are none."""
     place: Place | None
     """Where user code is called; None: where the run is driven."""
 
@@ -51,7 +55,7 @@ class TaskExecution(Execution):
         self.timeout_seconds = task.timeout_seconds
         self.unfit = False
         tags = current_tags() | task.tags if task.tags else current_tags()
-        self.place = None
+        self.place = self.gate = None
         number = scope.number(task.name) if number is None else number
         self.run = TaskRun(task.name, number, flow_run, tags, partial(bound, task, args, kwargs))
         self.context = RunContext(
@@ -63,8 +67,19 @@ class TaskExecution(Execution):
             task_run=self.run,
             results=None if outer is None else outer.results,
         )
+        if tags:
+            self.tag(tags)
         if flow_run is not None:
             flow_run.tasks.begun()
+
+    def tag(self, tags: frozenset[str]) -> None:
+        """Say which tags the run has, before it begins."""
+        from towpath.concurrency.tags import gate_of
+
+        self.run.tags = tags
+        self.gate = gate_of(self, tags)
+        if self.gate is not None:
+            self.plan = replace(self.plan, is_limited=True)
 
     def prepare(self) -> Event:
         """Resolve futures among the arguments."""
@@ -81,8 +96,22 @@ class TaskExecution(Execution):
                 return Raised(error)
         return READY
 
+    def admit(self) -> Event:
+        """Wait for slots of the limits of the run's tags, in this thread."""
+        return READY if self.gate is None else self.gate.admit()
+
+    async def admit_async(self) -> Event:
+        """Wait for slots of the limits of the run's tags, in this event loop."""
+        return READY if self.gate is None else await self.gate.admit_async()
+
     def enter(self, effect: Enter) -> None:
         """Put the run into a state, and count its end."""
+        if self.gate is None:
+            self._enter(effect)
+        else:
+            self.gate.enter(effect.state, partial(self._enter, effect))
+
+    def _enter(self, effect: Enter) -> None:
         super().enter(effect)
         type_ = effect.state.type
         if self.run.flow_run is not None and (type_ in TERMINAL or type_ is StateType.PENDING):

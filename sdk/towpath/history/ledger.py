@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from towpath.history.notes import FlowFacts, FlowNote, LeftNote, LineNote, RowNote, TaskNote
-from towpath.states import AWAITING_RETRY, NOT_READY, ROLLED_BACK, TERMINAL, StateType
+from towpath.states import NOT_READY, ROLLED_BACK, TERMINAL, StateType
 
 Row = tuple[Any, ...]
 
@@ -165,7 +165,7 @@ class _Task:
             if self._began is None:
                 self._began, self.started = note.moment, note.since
             return False
-        if note.state == AWAITING_RETRY:
+        if note.type is StateType.SCHEDULED:  # it waits for its next try, or for a slot
             return False
         self.ended = note.since
         if self._began is not None:
