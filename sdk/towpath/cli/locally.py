@@ -12,7 +12,7 @@ from typing import Final
 from towpath.cli.port import LogQuery, Query
 from towpath.cli.seen import Counts, Failure, Line, Run, SeenState, TaskRun
 from towpath.errors import Conflict, NoSuchRun
-from towpath.history.port import History, RecordedLine, RecordedRun, RecordedState, RecordedTask
+from towpath.history.port import History, RecordedLine, RecordedRun, RecordedState, RecordedTally, RecordedTask
 from towpath.states import TERMINAL, StateType
 
 #: How often the history is looked at by who follows a run: it has no watch.
@@ -68,11 +68,12 @@ class LocalRuns:
         if whole and which not in {record.id, record.name}:
             raise NoSuchRun(f"There is no run {which!r} on this machine. Is {record.name!r} meant? Type all of it.")
         parent = self._history.run(record.parent_id).name if record.parent_id else None
-        return replace(_run(record), history=tuple(map(_state, self._history.states(record.id))), parent=parent)
+        (run,) = self._counted([record])
+        return replace(run, history=tuple(map(_state, self._history.states(record.id))), parent=parent)
 
     def tree(self, run: Run) -> Sequence[Run]:
         """Give a run and all below it."""
-        return [_run(record) for record in self._history.tree(run.id)]
+        return self._counted(self._history.tree(run.id))
 
     def tasks(self, run: Run) -> Sequence[TaskRun]:
         """Give the run's task runs, in the order of their calls."""
@@ -126,9 +127,15 @@ class LocalRuns:
         """Let go of the file."""
         self._history.close()
 
+    def _counted(self, records: Sequence[RecordedRun]) -> Sequence[Run]:
+        """Give runs with their tasks counted: the record of one that goes on does not say how many there are."""
+        runs = [_run(record) for record in records]
+        tallies = self._history.tallies([run.id for run in runs])
+        return [replace(run, tasks=_counts(tallies[run.id])) if run.id in tallies else run for run in runs]
+
     def _look(self, run: Run | None, since: datetime, told: dict[str, Run]) -> Sequence[Run]:
         if run is not None:
-            return [_run(record) for record in self._history.tree(run.id)]
+            return self._counted(self._history.tree(run.id))
         going_on = self._history.runs(states=_LIVE, limit=None)
         begun = {record.id: record for record in self._history.runs(since=since, limit=None)}
         found = begun | {record.id: record for record in going_on}
@@ -157,6 +164,10 @@ def _run(record: RecordedRun) -> Run:
         error=Failure(state.message) if state.type in _ENDED_BADLY and state.message else None,
         process=f"process {process.pid} on {process.host}" if process else None,
     )
+
+
+def _counts(tally: RecordedTally) -> Counts:
+    return Counts(tally.total, tally.completed, tally.failed, tally.cached, tally.failures)
 
 
 def _state(state: RecordedState) -> SeenState:

@@ -12,27 +12,8 @@ from datetime import datetime
 from typing import Any, Final, TextIO
 
 from towpath.cli.seen import SeenState, as_json
-from towpath.states import StateType
+from towpath.console.looks import BOLD, COLOURS, DIM, GREEN, LEVEL_COLOURS, MARKS, RED, WAITING, has_colours, painted
 
-MARKS: Final[Mapping[StateType, str]] = {
-    StateType.COMPLETED: "✔",
-    StateType.FAILED: "✘",
-    StateType.CRASHED: "✘",
-    StateType.CANCELLED: "■",
-    StateType.RUNNING: "▶",
-    StateType.CANCELLING: "■",
-}
-WAITING: Final = "·"
-_RED, _GREEN, _YELLOW, _BLUE, _BOLD, _DIM = "31", "32", "33", "34", "1", "2"
-_COLOURS: Final[Mapping[StateType, str]] = {
-    StateType.COMPLETED: _GREEN,
-    StateType.FAILED: _RED,
-    StateType.CRASHED: _RED,
-    StateType.CANCELLED: _YELLOW,
-    StateType.CANCELLING: _YELLOW,
-    StateType.RUNNING: _BLUE,
-}
-_LEVEL_COLOURS: Final[Mapping[str, str]] = {"WARNING": _YELLOW, "ERROR": _RED, "CRITICAL": _RED, "DEBUG": _DIM}
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -45,28 +26,28 @@ class Style:
 
     def state(self, state: SeenState) -> str:
         """Show a state: a mark that can be told apart without colours, and its name."""
-        return self._paint(f"{MARKS.get(state.type, WAITING)} {state.name}", _COLOURS.get(state.type))
+        return self._paint(f"{MARKS.get(state.type, WAITING)} {state.name}", COLOURS.get(state.type))
 
     def level(self, level: str) -> str:
         """Show the level of a log line."""
-        return self._paint(f"{level:<8}", _LEVEL_COLOURS.get(level))
+        return self._paint(f"{level:<8}", LEVEL_COLOURS.get(level))
 
     def passed(self, passed: bool | None) -> str:
         """Show whether a check has passed; None: it could not be made."""
         if passed is None:
-            return self._paint("?", _DIM)
-        return self._paint("✔", _GREEN) if passed else self._paint("✘", _RED)
+            return self._paint("?", DIM)
+        return self._paint("✔", GREEN) if passed else self._paint("✘", RED)
 
     def heading(self, text: str) -> str:
         """Show a heading."""
-        return self._paint(text, _BOLD)
+        return self._paint(text, BOLD)
 
     def faint(self, text: str) -> str:
         """Show what matters less."""
-        return self._paint(text, _DIM)
+        return self._paint(text, DIM)
 
     def _paint(self, text: str, colour: str | None) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self.coloured and colour else text
+        return painted(text, colour) if self.coloured else text
 
 
 PLAIN: Final = Style()
@@ -74,7 +55,7 @@ PLAIN: Final = Style()
 
 def style_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Style:
     """Choose colours for a terminal that has them, unless NO_COLOR is set (https://no-color.org)."""
-    return Style(stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb")
+    return Style(has_colours(stream, environment))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -102,21 +83,6 @@ def fields(pairs: Sequence[tuple[str, str]]) -> str:
 def indented(text: str, by: int) -> str:
     """Indent all lines but the first."""
     return text.replace("\n", "\n" + " " * by)
-
-
-def duration(seconds: float | None) -> str:
-    """Say how long something took, with as much precision as people need."""
-    if seconds is None:
-        return ""
-    if round(seconds, 1) < _MINUTE:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), _MINUTE)
-    if minutes < _HOUR // _MINUTE:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < _DAY // _HOUR:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"
 
 
 def age(when: datetime | None, now: datetime) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from towpath.cli.output import Style, aligned, duration, fields, moment
+from towpath.cli.output import Style, aligned, fields, moment
 from towpath.cli.seen import Counts, Run, TaskRun
+from towpath.console.looks import duration
 from towpath.states import StateType
 
 _TASKS_SHOWN: Final = 50
@@ -66,7 +67,8 @@ def _counted(counts: Counts | None) -> str:
     if counts is None or not counts.total:
         return ""
     named = ((counts.completed, "completed"), (counts.failed, "failed"), (counts.running, "running"))
-    return ", ".join(f"{count} {name}" for count, name in named if count)
+    said = ", ".join(f"{count} {name}" for count, name in named if count)
+    return f"{said} ({counts.cached} of a kept result)" if counts.cached else said
 
 
 def _states(run: Run, style: Style) -> str:

@@ -10,7 +10,6 @@ from towpath.cli import loglines, whens
 from towpath.cli.exits import Exit
 from towpath.cli.output import (
     age,
-    duration,
     note,
     say,
     say_json,
@@ -23,6 +22,7 @@ from towpath.cli.port import LogQuery, Query
 from towpath.cli.seen import as_json
 from towpath.cli.target import runs_meant
 from towpath.cli.tree import draw, explained, nested
+from towpath.console.looks import duration
 from towpath.errors import ConfigurationError
 from towpath.states import StateType
 

@@ -37,6 +37,10 @@ class Counts:
     total: int
     completed: int
     failed: int
+    cached: int = 0
+    """Those of the completed that took a kept result, as far as that is known."""
+    failures: Sequence[str] = ()
+    """Names of some that failed, as far as they are known."""
 
     @property
     def running(self) -> int:

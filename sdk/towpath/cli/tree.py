@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from towpath.cli import bodies
-from towpath.cli.output import PLAIN, Style, duration, table
+from towpath.cli.output import PLAIN, Style, table
 from towpath.cli.seen import Run
+from towpath.console.looks import duration
+from towpath.console.rows import branches, families
 from towpath.states import StateType
 
 Body = Mapping[str, Any]
@@ -36,7 +37,7 @@ def draw(runs: Sequence[Run], now: datetime, style: Style = PLAIN) -> str:
             "" if run.attempt is None else str(run.attempt),
             run.job or "",
         )
-        for prefix, run in _drawn(runs)
+        for prefix, run in branches(in_order(runs))
     ]
     return table([("RUN", "STATE", "TIME", "ATTEMPT", "JOB"), *rows])
 
@@ -54,7 +55,7 @@ def nested(runs: Sequence[Run], say: Callable[[Run], dict[str, Any]]) -> list[di
         runs: in any order.
         say: gives the object of a run; its `children` become the list of objects below it.
     """
-    below = _families(runs)
+    below = families(in_order(runs))
 
     def of(parent: str | None) -> list[dict[str, Any]]:
         return [{**say(run), "children": of(run.id)} for run in below.get(parent, ())]
@@ -72,25 +73,6 @@ def explain(run: Body) -> str:
     return bodies.state_of(run).why
 
 
-def _families(runs: Iterable[Run]) -> Mapping[str | None, Sequence[Run]]:
-    """Sort runs by the run that called them; None for those whose caller is not among them."""
-    ordered = sorted(runs, key=lambda run: (run.created or _LONG_AGO, run.name))
-    known = {run.id for run in ordered}
-    below: defaultdict[str | None, list[Run]] = defaultdict(list)
-    for run in ordered:
-        below[run.parent_id if run.parent_id in known else None].append(run)
-    return below
-
-
-def _drawn(runs: Sequence[Run]) -> Iterable[tuple[str, Run]]:
-    below = _families(runs)
-
-    def walk(parent: str | None, indent: str) -> Iterable[tuple[str, Run]]:
-        children = below.get(parent, ())
-        for index, run in enumerate(children):
-            last = index == len(children) - 1
-            branch, deeper = ("", "") if parent is None else ("└─ ", "   ") if last else ("├─ ", "│  ")
-            yield indent + branch, run
-            yield from walk(run.id, indent + deeper)
-
-    return walk(None, "")
+def in_order(runs: Iterable[Run]) -> list[Run]:
+    """Sort runs by when they were created."""
+    return sorted(runs, key=lambda run: (run.created or _LONG_AGO, run.name))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from towpath.cli.exits import Exit
 from towpath.cli.output import Style, note, say, say_json_line, style_of
 from towpath.cli.port import Runs
-from towpath.cli.seen import Run
-from towpath.cli.tree import draw, explained
+from towpath.cli.seen import Counts, Run
+from towpath.cli.tree import explained, in_order
+from towpath.console.looks import is_capable
+from towpath.console.rows import Row, Tally
 from towpath.states import StateType
+
+if TYPE_CHECKING:
+    from towpath.console.live import Picture
 
 #: How often the tree is drawn anew, so that the times in it move on.
 _BEAT_SECONDS: Final = 0.5
@@ -108,24 +112,20 @@ class LiveTree:
     """The tree, drawn over itself.
 
     Args:
-        out: a terminal.
-        style: its colours.
-        size: gives its columns and lines.
+        picture: draws.
         now: the time.
+        monotonic: a clock that never jumps.
     """
 
     def __init__(
         self,
-        out: TextIO,
-        style: Style,
+        picture: Picture,
         *,
-        size: Callable[[], tuple[int, int]] = shutil.get_terminal_size,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._out, self._style, self._size, self._now, self._monotonic = out, style, size, now, monotonic
+        self._picture, self._now, self._monotonic = picture, now, monotonic
         self._runs: dict[str, Run] = {}
-        self._height = 0  # lines that the last drawing took
         self._drawn = 0.0
 
     def tell(self, changed: Run | None) -> None:
@@ -133,32 +133,50 @@ class LiveTree:
         if changed is not None:
             self._runs[changed.id] = changed
         if changed is None or self._monotonic() - self._drawn >= _BEAT_SECONDS / 2:
-            self._draw(whole=False)
+            self._drawn = self._monotonic()
+            self._picture.draw(self._rows())
 
     def close(self) -> None:
-        """Draw the last state, all of it, and why what went wrong did."""
-        self._draw(whole=True)
-        self._out.write("".join(f"{line}\n" for line in explained(self._runs.values())))
+        """Draw the last state, which stays, and say in full why what went wrong did."""
+        self._picture.close(self._rows())
+        say(*explained(self._runs.values()))
 
-    def _draw(self, *, whole: bool) -> None:
-        if not self._runs:
-            return
-        _, rows = self._size()
-        lines = draw(list(self._runs.values()), self._now(), self._style).splitlines()
-        if not whole and len(lines) >= rows:  # what has left the screen cannot be drawn over
-            hidden = len(lines) - rows + 2
-            lines = [lines[0], f"… {hidden} more", *lines[hidden + 1 :]]
-        back = f"\x1b[{self._height}F" if self._height else ""
-        # A line that is too long would wrap, and count as two: the terminal cuts it off instead.
-        self._out.write(f"{back}\x1b[J\x1b[?7l" + "".join(f"{line}\n" for line in lines) + "\x1b[?7h")
-        self._out.flush()
-        self._height, self._drawn = len(lines), self._monotonic()
+    def _rows(self) -> list[Row]:
+        now = self._now()
+        return [row_of(run, now) for run in in_order(self._runs.values())]
 
 
 def _shower(*, as_json: bool, whole_tree: bool) -> Shower:
     if as_json:
         return JsonLines()
-    style = style_of(sys.stdout)
-    if whole_tree and sys.stdout.isatty() and style.coloured:
-        return LiveTree(sys.stdout, style)
-    return Lines(style)
+    if whole_tree and is_capable(sys.stdout):
+        try:
+            from towpath.console.live import Picture
+        except ImportError:
+            note("A line for each new state; pip install 'towpath[rich]' for a tree that keeps itself up to date.")
+        else:
+            return LiveTree(Picture(sys.stdout))
+    return Lines(style_of(sys.stdout))
+
+
+def row_of(run: Run, now: datetime) -> Row:
+    """Give a run as it is drawn."""
+    why = "" if run.state.type in {StateType.COMPLETED, StateType.RUNNING} else run.state.why
+    attempt = f"attempt {run.attempt}" if run.attempt is not None and run.attempt > 1 else ""
+    return Row(
+        id=run.id,
+        parent_id=run.parent_id,
+        name=run.name,
+        flow=run.flow or "",
+        type=run.state.type,
+        state=run.state.name,
+        seconds=run.seconds(now),
+        tasks=_tally(run.tasks),
+        why=", ".join(part for part in (attempt, (why.splitlines() or [""])[0]) if part),
+    )
+
+
+def _tally(counts: Counts | None) -> Tally | None:
+    if counts is None:
+        return None
+    return Tally(counts.total, counts.completed, counts.failed, counts.cached, tuple(counts.failures))

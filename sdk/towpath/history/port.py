@@ -26,6 +26,20 @@ class RecordedState:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedTally:
+    """How the task runs of a flow run go."""
+
+    total: int
+    completed: int
+    failed: int
+    """Those that ended otherwise."""
+    cached: int
+    """Those of the completed that took a kept result."""
+    failures: tuple[str, ...]
+    """Names of the first few that failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedProcess:
     """The process that a run was in last."""
 
@@ -167,6 +181,9 @@ class History(Protocol):
 
         Of a run that several processes took part in, those of one process stand together.
         """
+
+    def tallies(self, run_ids: Collection[str]) -> dict[str, RecordedTally]:
+        """Count the task runs of flow runs, also while those go on; a run that has none is left out."""
 
     def logs(
         self, run_ids: Sequence[str], *, after: int = 0, level: int = 0, limit: int | None = None

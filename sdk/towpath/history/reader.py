@@ -22,6 +22,7 @@ from towpath.history.port import (
     RecordedProcess,
     RecordedRun,
     RecordedState,
+    RecordedTally,
     RecordedTask,
 )
 from towpath.history.sweep import sweep
@@ -39,6 +40,14 @@ _TERMINAL: Final = ", ".join(f"'{type_}'" for type_ in sorted(TERMINAL))
 #: Tables that hold what belongs to a flow run.
 _PARTS: Final = ("flow_run_states", "task_runs", "lines")
 _DELETE_RUNS: Final = "DELETE FROM flow_runs WHERE id IN (SELECT value FROM json_each(?))"
+_TALLIES: Final = """
+    SELECT run_id, count(*) AS total, count(ended) AS ended, sum(state_type = 'COMPLETED') AS completed,
+        sum(state_type = 'COMPLETED' AND states LIKE '%["COMPLETED", "Cached"%') AS cached
+    FROM task_runs WHERE run_id IN (SELECT value FROM json_each(?)) GROUP BY run_id"""
+_FAILURES: Final = """
+    SELECT name FROM task_runs WHERE run_id = ? AND ended IS NOT NULL AND state_type != 'COMPLETED'
+    ORDER BY process, number LIMIT ?"""
+_NAMED: Final = 5
 _LAST_CHARACTER: Final = "\U0010ffff"
 _SHOWN: Final = 8
 
@@ -122,6 +131,17 @@ class SQLiteHistory:
             (run_id or "", -1 if limit is None else limit),
         )
         return [_task(row) for row in rows]
+
+    def tallies(self, run_ids: Collection[str]) -> dict[str, RecordedTally]:
+        """Count the task runs of flow runs, also while those go on; a run that has none is left out."""
+        found = {}
+        for row in self._look(_TALLIES, (json.dumps(list(run_ids)),)):
+            failed = row["ended"] - row["completed"]
+            names = self._look(_FAILURES, (row["run_id"], _NAMED)) if failed else []
+            found[row["run_id"]] = RecordedTally(
+                row["total"], row["completed"], failed, row["cached"], tuple(name["name"] for name in names)
+            )
+        return found
 
     def logs(
         self, run_ids: Sequence[str], *, after: int = 0, level: int = 0, limit: int | None = None

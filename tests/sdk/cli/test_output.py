@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from towpath.cli.output import PLAIN, Style, age, aligned, duration, fields, moment, style_of, table
+from towpath.cli.output import PLAIN, Style, age, aligned, fields, moment, style_of, table
 from towpath.cli.seen import SeenState
+from towpath.console.looks import duration
 from towpath.states import StateType
 
 NOW = datetime(2026, 1, 3, tzinfo=UTC)

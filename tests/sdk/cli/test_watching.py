@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -12,10 +11,10 @@ import pytest
 from tests.sdk.cli.bodies_of_runs import seen
 
 from towpath.cli.exits import Exit
-from towpath.cli.output import PLAIN
 from towpath.cli.port import Runs
 from towpath.cli.seen import Run
 from towpath.cli.watching import LiveTree, watch
+from towpath.console.rows import Row
 
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -74,63 +73,40 @@ def test_for_programs_each_change_is_a_line_of_json(capsys: pytest.CaptureFixtur
     assert [(one["name"], one["state"]["type"]) for one in told] == [("r", "RUNNING"), ("r", "COMPLETED")]
 
 
-def live(rows: int = 24) -> tuple[LiveTree, io.StringIO]:
-    """Give a live tree on a screen of so many lines, and what it writes."""
-    out = io.StringIO()
-    clock = iter(float(tick) for tick in range(1000))
-    tree = LiveTree(out, PLAIN, size=lambda: (80, rows), now=lambda: NOW, monotonic=lambda: next(clock))
-    return tree, out
+class Drawn:
+    """A picture that remembers what was to be drawn."""
+
+    def __init__(self) -> None:
+        self.drawn: list[list[str]] = []
+
+    def draw(self, rows: Sequence[Row]) -> None:
+        """Draw anew."""
+        self.drawn.append([f"{row.name} {row.state} {row.seconds} {row.news}" for row in rows])
+
+    close = draw
 
 
-def screen(written: str) -> Sequence[str]:
-    """Give the lines that are left when a terminal has done what it was told: up, and clear below."""
-    lines: list[str] = []
-    rest = written.replace("\x1b[?7l", "").replace("\x1b[?7h", "")
-    while rest:
-        if rest.startswith("\x1b[J"):
-            rest = rest.removeprefix("\x1b[J")
-        elif rest.startswith("\x1b["):
-            up, _, rest = rest[2:].partition("F")
-            del lines[len(lines) - int(up) :]
-        else:
-            line, _, rest = rest.partition("\n")
-            lines.append(line)
-    return lines
+def live(*ticks: float) -> tuple[LiveTree, Drawn]:
+    """Give a live tree, and what it draws; the last tick goes on for ever."""
+    picture, clock = Drawn(), iter(ticks)
+    return LiveTree(cast("Any", picture), now=lambda: NOW, monotonic=lambda: next(clock, ticks[-1])), picture
 
 
-def test_on_a_terminal_the_tree_is_drawn_over_itself() -> None:
-    """However often it was drawn, it stands there once, as it is now."""
-    tree, out = live()
+def test_on_a_terminal_the_tree_is_drawn_over_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs in the order of their beginning, with times and counts as they are now, and why one waits or failed."""
+    tree, picture = live(*map(float, range(100)))
+    tree.tell(seen("r", "RUNNING", startTime="2026-01-01T12:00:00Z", tasks={"total": 3, "completed": 1, "failed": 1}))
+    tree.tell(seen("c", "FAILED", parent="r", reason="OutOfMemory", attempt=2, created="2026-01-01T12:00:09Z"))
     tree.tell(None)
-    tree.tell(seen("r", "RUNNING", startTime="2026-01-01T12:00:00Z"))
-    tree.tell(seen("c", "RUNNING", parent="r"))
-    tree.tell(None)
-    tree.tell(seen("c", "FAILED", parent="r", reason="OutOfMemory"))
     tree.close()
-    assert screen(out.getvalue()) == [
-        "RUN   STATE      TIME",
-        "r     ▶ Running  30.0 s",
-        "└─ c  ✘ Failed",
-        "c: OutOfMemory",
-    ]
-
-
-def test_a_tree_that_is_higher_than_the_screen_shows_its_end() -> None:
-    """What has left the screen cannot be drawn over; in the end all of it is shown."""
-    tree, out = live(rows=6)
-    runs: list[Any] = [seen(f"r{i}", "RUNNING") for i in range(9)]
-    for run in runs:
-        tree.tell(run)
-    before = screen(out.getvalue())
-    assert before == ["RUN  STATE", "… 6 more", "r6   ▶ Running", "r7   ▶ Running", "r8   ▶ Running"]
-    tree.close()
-    assert len(screen(out.getvalue())) == 10
+    assert picture.drawn[0] == ["r Running 30.0 2/3 done, 1 running, 1 failed"]
+    assert picture.drawn[-1] == [picture.drawn[0][0], "c Failed None attempt 2, OutOfMemory"]
+    assert capsys.readouterr().out == "c: OutOfMemory\n"
 
 
 def test_changes_that_come_in_a_rush_are_drawn_together() -> None:
     """A tree of thousands is not drawn thousands of times a second."""
-    out = io.StringIO()
-    tree = LiveTree(out, PLAIN, size=lambda: (80, 24), now=lambda: NOW, monotonic=lambda: 100.0)
+    tree, picture = live(100.0)
     for i in range(20):
         tree.tell(seen(f"r{i}", "RUNNING"))
-    assert out.getvalue().count("RUN") == 1
+    assert len(picture.drawn) == 1
