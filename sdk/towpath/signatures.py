@@ -113,7 +113,9 @@ class FlowSignature:
             elif parameter.kind is _VAR_KEYWORD:
                 fitting[name] = {key: self._fit(name, v, (key,), wrongs) for key, v in value.items()}
             elif value is parameter.default:
-                fitting[name] = value  # the author's own, whatever the annotation says
+                misfits: list[Wrong] = []
+                fitted = self._fit(name, value, (name,), misfits)
+                fitting[name] = value if misfits else fitted  # the author's own, even where the annotation forbids it
             else:
                 fitting[name] = self._fit(name, value, (name,), wrongs)
         self._refuse(wrongs)

@@ -229,9 +229,18 @@ def test_values_by_name_as_they_travel() -> None:
         signature.bind_names({"a": 1, "b": 2, "rest": "x"})
 
 
-def test_defaults_are_the_authors_own() -> None:
-    """A default is not validated: `def f(x: int = None)` means what it says."""
+def test_defaults_are_made_what_the_annotation_says() -> None:
+    """`day: date = "2026-01-31"` is a date in the flow, and a list is not shared between runs."""
+    assert fit(typed(date, "2026-01-31")) == {"x": date(2026, 1, 31)}
+    assert fit(typed(int, "7")) == {"x": 7}
+    shared: list[int] = []
+    assert fit(typed(list, shared))["x"] is not shared
+
+
+def test_a_default_that_the_annotation_forbids_is_the_authors_own() -> None:
+    """`def f(x: int = None)` means what it says."""
     assert fit(typed(int, None)) == {"x": None}
+    assert fit(typed(int, "seven")) == {"x": "seven"}
 
 
 def test_pydantic_fields_are_defaults_too() -> None:
