@@ -94,7 +94,7 @@ def live(*ticks: float) -> tuple[LiveTree, Drawn]:
 
 def test_on_a_terminal_the_tree_is_drawn_over_itself(capsys: pytest.CaptureFixture[str]) -> None:
     """Runs in the order of their beginning, with times and counts as they are now, and why one waits or failed."""
-    tree, picture = live(*map(float, range(100)))
+    tree, picture = live(*map(float, range(1, 100)))
     tree.tell(seen("r", "RUNNING", startTime="2026-01-01T12:00:00Z", tasks={"total": 3, "completed": 1, "failed": 1}))
     tree.tell(seen("c", "FAILED", parent="r", reason="OutOfMemory", attempt=2, created="2026-01-01T12:00:09Z"))
     tree.tell(None)
