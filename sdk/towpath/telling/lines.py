@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from towpath import settings
 from towpath.context import current
 from towpath.errors import ConfigurationError
 from towpath.loggers import TOLD, configure, fields_of
@@ -42,9 +43,11 @@ class LogLines:
             "type": artifact.type,
             "description": artifact.description,
             "data": json.loads(str(artifact.data)) if artifact.type == "table" else artifact.data,
+            "flow_run_id": artifact.flow_run_id,
+            "task_run_id": artifact.task_run_id,
             "created": artifact.created.isoformat(),
         }
-        how_much = f", {size:,} bytes" if size else f", {artifact.data} %" if artifact.type == "progress" else ""
+        how_much = f", {size:,} bytes" if isinstance(artifact.data, str) else f", {artifact.data:g} %"
         self._write(f"Artifact {name} ({artifact.type}{how_much})", "artifact", told)
 
     def progress(self, artifact_id: UUID, progress: float, description: str | None, updated: datetime) -> None:
@@ -58,9 +61,10 @@ class LogLines:
         }
         self._write(f"Artifact {artifact_id} (progress, {progress:g} %)", "artifact", told)
 
-    def event(self, event: Event, origin: Origin) -> None:  # noqa: ARG002 a line says anyway which run it comes from
+    def event(self, event: Event, origin: Origin) -> None:
         """Write an event."""
-        self._write(f"Event {event.event!r} of {event.resource.id!r}", "event", event.as_json())
+        told = event.as_json() | {"flow_run_id": origin.flow_run_id, "task_run_id": origin.task_run_id}
+        self._write(f"Event {event.event!r} of {event.resource.id!r}", "event", told)
 
     def latest(self, key: str) -> RecordedArtifact | None:
         """Refuse: a log is not read back."""
@@ -75,7 +79,7 @@ class LogLines:
         logger = logging.getLogger(TOLD)
         logger.setLevel(logging.INFO)  # in a worker process, too
         logger.info("%s", message, extra={**fields_of(current()), "told": {kind: told}})
-        if not (self._has_said_why or is_pod()):
+        if not (self._has_said_why or is_pod() or settings.log_format() == "json"):
             self._has_said_why = True
             logger.warning(
                 "Artifacts and events are not kept, because TOWPATH_HISTORY is 'off'. TOWPATH_LOG_FORMAT=json shows"
