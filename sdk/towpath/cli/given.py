@@ -23,7 +23,11 @@ _KINDS: Final[Mapping[type, frozenset[str]]] = {
 
 
 def parameters(
-    pairs: Sequence[str], whole: str | None, schema: Schema | None, read: Callable[[str], str]
+    pairs: Sequence[str],
+    whole: str | None,
+    schema: Schema | None,
+    read: Callable[[str], str],
+    flag: str = "--params-json",
 ) -> dict[str, Any]:
     """Read parameters.
 
@@ -32,11 +36,12 @@ def parameters(
         whole: a JSON object, or @ and the name of a file that holds one.
         schema: of the flow's parameters, if it is known.
         read: gives the content of a file; `-` is standard input.
+        flag: what `whole` was given by.
 
     Raises:
         ConfigurationError: something is not in its form.
     """
-    given = _object(whole, read) if whole is not None else {}
+    given = _object(whole, read, flag) if whole is not None else {}
     properties = (schema or {}).get("properties") or {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
@@ -107,7 +112,7 @@ def _referred(reference: str, root: Schema) -> Any:
     return place
 
 
-def _object(text: str, read: Callable[[str], str]) -> dict[str, Any]:
+def _object(text: str, read: Callable[[str], str], flag: str) -> dict[str, Any]:
     where = ""
     if text.startswith("@"):
         where = f" in {text[1:]!r}"
@@ -115,13 +120,11 @@ def _object(text: str, read: Callable[[str], str]) -> dict[str, Any]:
             text = read(text[1:])
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-            raise ConfigurationError(f"--params-json cannot read {text[1:]!r}: {reason}.") from error
+            raise ConfigurationError(f"{flag} cannot read {text[1:]!r}: {reason}.") from error
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ConfigurationError(
-            f"--params-json takes a JSON object; what is given{where} is no JSON: {error}."
-        ) from error
+        raise ConfigurationError(f"{flag} takes a JSON object; what is given{where} is no JSON: {error}.") from error
     if not isinstance(value, dict):
-        raise ConfigurationError(f"--params-json takes a JSON object; what is given{where} is {type(value).__name__}.")
+        raise ConfigurationError(f"{flag} takes a JSON object; what is given{where} is {type(value).__name__}.")
     return value

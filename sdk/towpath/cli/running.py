@@ -44,7 +44,7 @@ def run(asked: argparse.Namespace) -> int:
     parameters = given.parameters(asked.param, asked.params_json, schema_for(flow, asked.param), read_text)
     flow.validate_parameters(parameters)  # before there is a run: a typing mistake leaves no trace
     interrupt = Interrupt()
-    with tags(*asked.tag) as all_tags, _ended_in_order(interrupt) as was_interrupted:
+    with tags(*asked.tag) as all_tags, ended_in_order(interrupt) as was_interrupted:
         facts = FlowRun(
             flow.name,
             name=asked.name or "",
@@ -55,12 +55,17 @@ def run(asked: argparse.Namespace) -> int:
         state = run_flow(
             flow, parameters, run=facts, interrupt=interrupt, recorder=SYSTEM.recorder, screen=SYSTEM.screen
         )
-    _report(facts, state, as_json=asked.json)
+    return told(facts, state, as_json=asked.json, was_interrupted=was_interrupted())
+
+
+def told(run: FlowRun, state: State[Any], *, as_json: bool, was_interrupted: bool) -> Exit:
+    """Print how a run ended that this command ran; gives the exit code."""
+    _report(run, state, as_json=as_json)
     if state.is_completed():
         return Exit.OK
     if state.is_paused():
         return Exit.SUSPENDED
-    return Exit.INTERRUPTED if was_interrupted() else Exit.NOT_COMPLETED
+    return Exit.INTERRUPTED if was_interrupted else Exit.NOT_COMPLETED
 
 
 def load(entrypoint: str) -> Flow[Any, Any]:
@@ -79,7 +84,7 @@ def schema_for(flow: Flow[Any, Any], pairs: list[str]) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _ended_in_order(interrupt: Interrupt) -> Iterator[Callable[[], bool]]:
+def ended_in_order(interrupt: Interrupt) -> Iterator[Callable[[], bool]]:
     """End the run in order on SIGTERM and Ctrl-C: `finally` blocks and hooks do their work, and the record says why.
 
     A second signal does what it always did, and one that is ignored stays so (`nohup`, `&`). Gives what tells whether

@@ -167,6 +167,66 @@ VERBS: Final = (
         " it runs in, by Ctrl-C or `kill`.",
     ),
     Verb(
+        ("runs", "pause"),
+        "have a run wait at its next call of a task or flow, until it is resumed",
+        "steering:pause",
+        (
+            RUN,
+            flag(
+                "--suspend",
+                help="end its process meanwhile; when it is resumed it begins anew, and passes what is kept",
+            ),
+            *TARGET,
+            JSON,
+        ),
+        (
+            Example("towpath runs pause witty-otter", "its process waits; tasks that were submitted go on"),
+            Example("towpath runs pause witty-otter --suspend", "before the machine is restarted"),
+        ),
+        "On this machine. The run hears of it within a second. A run that makes no further call is not paused.",
+    ),
+    Verb(
+        ("runs", "resume"),
+        "have a run go on that is paused or suspended",
+        "steering:resume",
+        (
+            RUN,
+            many(
+                "-p",
+                "--param",
+                metavar="FIELD=VALUE",
+                help="a field of the input that it waits for; the value is read as JSON where that fits, else as text",
+            ),
+            value(
+                "--input-json",
+                metavar="JSON",
+                help="all input as a JSON object, or as @FILE that holds one (@- is standard input); -p goes over it",
+            ),
+            *TARGET,
+            JSON,
+        ),
+        (
+            Example("towpath runs inspect witty-otter", "what input it waits for"),
+            Example("towpath runs resume witty-otter -p granted=true -p by=ada", "give it"),
+            Example("towpath runs resume witty-otter --input-json @input.json", "from a file"),
+        ),
+        "On this machine. Wrong input is refused with each wrong field, and the run waits on. A run that is paused goes"
+        " on in its process. One that is suspended begins anew: by its server if it is one of a served deployment, else in"
+        " this command's own process, which ends with it, as `towpath run` does.",
+    ),
+    Verb(
+        ("runs", "retry"),
+        "try a run again that has failed, crashed or was cancelled",
+        "steering:retry",
+        (RUN, *TARGET, JSON),
+        (
+            Example("towpath runs retry witty-otter", "the same run, its next attempt; kept results are taken"),
+            Example("towpath runs ls --state CRASHED", "what there may be to try again"),
+        ),
+        "On this machine. A run of a served deployment is started by its server, any other runs in this command's own"
+        " process. Runs that other runs have called are tried again with those.",
+    ),
+    Verb(
         ("runs", "delete"),
         "delete runs, with all runs below them",
         "runs:delete",

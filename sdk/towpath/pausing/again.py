@@ -9,20 +9,22 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towpath.errors import ConfigurationError, PauseError
+from towpath.history.place import ENV_HISTORY
 
 if TYPE_CHECKING:
     from towpath.engine.interrupts import Interrupt
     from towpath.flows import Flow
-    from towpath.pausing.locally import LocalPauses
+    from towpath.pausing.port import Pauses
     from towpath.runs import FlowRun
     from towpath.states import State
 
 
-def load_origin(origin: Mapping[str, Any]) -> Flow[Any, Any]:
-    """Load a flow from where its run came from, in the working folder of then.
+def load_origin(origin: Mapping[str, Any], history: Path) -> Flow[Any, Any]:
+    """Load a flow from where its run came from; the working folder becomes that of then, the history stays what it is.
 
     Raises:
         EntrypointError: it is not there any more, or cannot be loaded.
@@ -30,6 +32,7 @@ def load_origin(origin: Mapping[str, Any]) -> Flow[Any, Any]:
     """
     from towpath.entrypoints import load_flow
 
+    os.environ[ENV_HISTORY] = str(history)
     try:
         os.chdir(origin["folder"])
     except OSError as error:
@@ -41,7 +44,7 @@ def load_origin(origin: Mapping[str, Any]) -> Flow[Any, Any]:
 
 
 def run_again(
-    book: LocalPauses, run_id: str, flow: Flow[Any, Any], interrupt: Interrupt
+    book: Pauses, run_id: str, flow: Flow[Any, Any], interrupt: Interrupt
 ) -> tuple[FlowRun, State[Any]] | None:
     """Take a run that is to begin anew, and run it to its end; None if another process was faster.
 
@@ -70,7 +73,9 @@ def run_again(
         origin=origin_of(flow),
     )
     with tags(*taken.tags):
-        return run, run_flow(flow, taken.parameters, run=run, interrupt=interrupt, recorder=SYSTEM.recorder)
+        return run, run_flow(
+            flow, taken.parameters, run=run, interrupt=interrupt, recorder=SYSTEM.recorder, screen=SYSTEM.screen
+        )
 
 
 def main(run_id: str) -> int:
@@ -85,7 +90,6 @@ def main(run_id: str) -> int:
     file = history_file()
     if file is None:
         return 1
-    os.environ["TOWPATH_HISTORY"] = str(file)  # whatever the working folder is from here on
     interrupt = Interrupt()
     stopping = Stopping()
     stopping.watch_over(_Stoppable(interrupt))
@@ -94,7 +98,7 @@ def main(run_id: str) -> int:
         try:
             if standing.origin is None:
                 raise PauseError(f"Run {standing.name!r} cannot begin anew: {standing.why_not_again}")
-            flow = load_origin(standing.origin)
+            flow = load_origin(standing.origin, file)
         except (ConfigurationError, PauseError) as error:
             get_logger("towpath.pausing").error("%s", error)
             if book.take(run_id) is not None:

@@ -113,7 +113,6 @@ class LocalPauses(BookFile):
         with SQLiteHistory(self.path) as history:
             run = history.run(which)
             tree = {one.id: one.name for one in history.tree(run.id)}
-            parent = history.run(run.parent_id).name if run.parent_id else None
         rows = self._look(
             "SELECT pauses.* FROM pauses JOIN flow_runs ON flow_runs.id = pauses.run_id WHERE pauses.answered IS NULL"
             " AND flow_runs.state_type = 'PAUSED' AND pauses.run_id IN (SELECT value FROM json_each(?))"
@@ -122,16 +121,13 @@ class LocalPauses(BookFile):
         )
         with self._transaction() as connection:
             top = top_of(connection, run.id)
-            stands_alone = top is not None and top["id"] == run.id and not is_waited_for(connection, run.id)
             why_not = None if top is None else why_not_again(connection, top)
             ordered = top is not None and is_ordered(connection, top["id"])
         return Standing(
             id=run.id,
             name=run.name,
-            flow=run.flow,
             state=run.state.type,
             state_name=run.state.name,
-            parent=None if stands_alone else parent,
             pauses=tuple(map(pause_of, rows)),
             names=tree,
             why_not_again=why_not,

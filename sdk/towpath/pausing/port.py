@@ -47,11 +47,8 @@ class Standing:
 
     id: str
     name: str
-    flow: str
     state: StateType
     state_name: str
-    parent: str | None = None
-    """Name of the run that called it and waits for it; None if it stands for itself."""
     pauses: Sequence[Pause] = ()
     """What it, and those below it, wait for now."""
     names: Mapping[str, str]

@@ -29,10 +29,8 @@ def resume(which: str, run_input: Any) -> Waits[Begun]:
     book = pauses()
     standing = book.find(which)
     pause = the_pause(standing)
-    if pause is None:
-        check_schema(None, run_input, f"run {standing.name!r}")
-        return book.begin_anew(standing.id)
-    return (yield from answer(book, standing, pause, run_input))
+    told = check(standing, pause, run_input)
+    return book.begin_anew(standing.id) if pause is None else (yield from _answer(book, pause, told))
 
 
 def the_pause(standing: Standing) -> Pause | None:
@@ -56,18 +54,35 @@ def the_pause(standing: Standing) -> Pause | None:
     raise NotPausedError(f"Run {standing.name!r} does not wait to be resumed; it is {standing.state_name}.{hint}")
 
 
-def check(standing: Standing, pause: Pause, run_input: Any) -> dict[str, Any] | None:
+def retry(which: str) -> Begun:
+    """Have a run begin anew that ended otherwise than well; gives what becomes of it.
+
+    Raises:
+        NoSuchRun: there is none.
+        PauseError: it cannot, as it stands.
+    """
+    book = pauses()
+    standing = book.find(which)
+    if standing.state is StateType.PAUSED:
+        raise PauseError(
+            f"Run {standing.name!r} is {standing.state_name}. To have it go on: towpath runs resume {standing.name}"
+        )
+    return book.begin_anew(standing.id)
+
+
+def check(standing: Standing, pause: Pause | None, run_input: Any) -> dict[str, Any] | None:
     """Check input against what is wanted; gives it as it travels.
 
     Raises:
         ParameterError: each wrong field, its value and why.
     """
-    return check_schema(pause.wanted, run_input, f"run {standing.names[pause.run_id]!r}")
+    wanted, run_id = (None, standing.id) if pause is None else (pause.wanted, pause.run_id)
+    return check_schema(wanted, run_input, f"run {standing.names[run_id]!r}")
 
 
-def answer(book: Pauses, standing: Standing, pause: Pause, run_input: Any) -> Waits[Begun]:
-    """Answer a pause with checked input, and see that the run takes it."""
-    begun = book.answer(pause, check(standing, pause, run_input))
+def _answer(book: Pauses, pause: Pause, told: dict[str, Any] | None) -> Waits[Begun]:
+    """Answer a pause, and see that the run takes it."""
+    begun = book.answer(pause, told)
     if begun.then is Next.GOES_ON:
         verdict = book.verdict(pause)
         yield Wait(verdict, deadline(_VERDICT_SECONDS))
