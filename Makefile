@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CLUSTER_TOOL := $(PYTHON) -m tests.cluster
 DATA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/towpath/data
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix unit contract e2e bench data cluster-up cluster-down cluster-status images generate build clean
+.PHONY: help demo test check fix unit contract e2e bench bench-peers data cluster-up cluster-down cluster-status images generate build clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,13 +32,13 @@ unit: $(STAMP) ## tests without a cluster, in seconds
 	$(BIN)/python -m pytest -q -m 'not cluster and not s3' --ignore=tests/bench tests
 
 contract: $(STAMP) cluster-up ## what must hold on a real API server
-	$(BIN)/python -m pytest -q -m cluster tests/contract tests/helm
+	$(BIN)/python -m pytest -q --timeout 300 -m cluster tests/contract tests/helm
 
 e2e: $(STAMP) cluster-up ## the whole of Towpath on a real cluster
-	$(BIN)/python -m pytest -q -m cluster tests/e2e
+	$(BIN)/python -m pytest -q --timeout 600 -m cluster tests/e2e
 
 bench: $(STAMP) cluster-up ## the budgets, as ratios measured in one run
-	$(BIN)/python -m pytest -q -s tests/bench
+	$(BIN)/python -m pytest -q -s --timeout 600 tests/bench
 
 data: ## results on a real server that speaks S3; in a venv of its own, kept outside of the clone
 	@test -x $(DATA)/bin/python || $(PYTHON) -m venv $(DATA)
