@@ -19,6 +19,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
@@ -163,25 +164,20 @@ def _save(name: str, value: str, overwrite: bool) -> str:
     if is_pod():
         raise ConfigurationError(f"The secret {name!r} cannot be kept by a run in a cluster: make a Kubernetes Secret.")
     path = folder() / name
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline=""
-        ) as file:
+        if path.exists() and not overwrite:
+            raise AlreadySet(
+                f"There is a secret {name!r} already, in {str(path)!r}. Pass overwrite=True to replace it."
+            )
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(value + "\n" if value.endswith("\n") else value)  # as `load` takes one away
-        try:
-            if overwrite:
-                temporary.replace(path)
-            else:
-                os.link(temporary, path)  # unlike a rename, it replaces nothing
-        finally:
-            temporary.unlink(missing_ok=True)
-    except FileExistsError:
-        raise AlreadySet(
-            f"There is a secret {name!r} already, in {str(path)!r}. Pass overwrite=True to replace it."
-        ) from None
+        temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise ConfigurationError(
             f"The secret {name!r} cannot be written to {str(path)!r}: {error.strerror}."
         ) from error

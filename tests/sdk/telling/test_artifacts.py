@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath import ProcessPoolTaskRunner, errors, flow, get_run_context, task
@@ -183,6 +183,7 @@ _CELLS = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.text(), _CELLS)))
+@settings(deadline=None)
 def test_any_table_has_a_form(rows: list[dict[str, Any]]) -> None:
     """Whatever its cells are, a table is JSON with as many rows."""
     assert len(json.loads(str(TableArtifact(table=rows).format()))) == len(rows)
