@@ -17,6 +17,7 @@ from towpath_operator.reconcile.decision import (
     Action,
     ConfirmGone,
     ConfirmPodsEnded,
+    ConfirmUnchanged,
     CreateJob,
     CreateRun,
     Decision,
@@ -122,6 +123,8 @@ class Applier:
                 self._recorder.record(action.regarding, action.reason, action.message, warning=action.warning)
             case ConfirmGone():
                 await self._confirm_gone(action)
+            case ConfirmUnchanged():
+                await self._confirm_unchanged(action)
             case ConfirmPodsEnded():
                 await self._confirm_pods_ended(action)
             case TellMissed():
@@ -193,6 +196,13 @@ class Applier:
         body = await self._read(action.plural, action.namespace, action.name)
         if body and action.uid in (None, text(body, "metadata", "uid")):
             raise StaleError(f"{action.plural}/{action.name} is not gone.")
+
+    async def _confirm_unchanged(self, action: ConfirmUnchanged) -> None:
+        body = await self._read(action.plural, action.namespace, action.name)
+        if body is None:
+            self._forget(action.plural, action.namespace, action.name, action.resource_version)
+        if body is None or version_of(body) != int(action.resource_version):
+            raise StaleError(f"{action.plural}/{action.name} changed meanwhile.")
 
     async def _confirm_pods_ended(self, action: ConfirmPodsEnded) -> None:
         pods = dataclasses.replace(PODS, label_selector=f"batch.kubernetes.io/job-name={action.job_name}")

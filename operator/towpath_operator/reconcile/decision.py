@@ -85,6 +85,16 @@ class ConfirmGone:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmUnchanged:
+    """Ask the API itself (one GET) that an object is still the version that was observed; if it is not: as above."""
+
+    plural: str
+    namespace: str
+    name: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfirmPodsEnded:
     """Ask the API itself (one LIST by label) that no pod of this Job is live; if one is, the store is behind: as above.
 
@@ -96,7 +106,15 @@ class ConfirmPodsEnded:
 
 
 Action: TypeAlias = (
-    CreateJob | CreateRun | DeleteJob | PatchStatus | EmitEvent | ConfirmGone | ConfirmPodsEnded | TellMissed
+    CreateJob
+    | CreateRun
+    | DeleteJob
+    | PatchStatus
+    | EmitEvent
+    | ConfirmGone
+    | ConfirmUnchanged
+    | ConfirmPodsEnded
+    | TellMissed
 )
 
 

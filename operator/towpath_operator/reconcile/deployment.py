@@ -12,7 +12,7 @@ from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.schedules.resource import run_manifest, written
 from towpath.states import Reason
 from towpath_operator.reconcile.conditions import Condition, changes, condition, patch_of, with_conditions
-from towpath_operator.reconcile.decision import Action, CreateRun, Decision, EmitEvent, TellMissed
+from towpath_operator.reconcile.decision import Action, ConfirmUnchanged, CreateRun, Decision, EmitEvent, TellMissed
 from towpath_operator.reconcile.flow import check_flow
 from towpath_operator.reconcile.guard import guarded
 from towpath_operator.reconcile.observed import Body, ObservedDeployment
@@ -23,7 +23,7 @@ from towpath_operator.reconcile.reading import integer, mapping, mappings, momen
 from towpath_operator.reconcile.ready import TYPE as READY
 from towpath_operator.reconcile.ready import ready
 from towpath_operator.reconcile.resolve import check_template, name_of_flow, schema_of
-from towpath_operator.reconcile.schedules import REFUSED_SECONDS, Outlook, next_runs, outlooks
+from towpath_operator.reconcile.schedules import ON_TIME, REFUSED_SECONDS, Outlook, next_runs, outlooks
 
 PLURAL: Final = "deployments"
 SCHEDULED: Final = "Scheduled"
@@ -52,6 +52,9 @@ def _decide(observed: ObservedDeployment, now: datetime) -> Decision:
     found = outlooks(observed, now)
     runs = sorted((time, one.name, one) for one in found for time in one.due)
     actions: list[Action] = [_create(body, one, time) for time, _, one in runs]
+    if runs and now - runs[0][0] > ON_TIME:
+        # Somebody may have made this run long ago: it may have ended, and be deleted, before our store hears of it.
+        actions.insert(0, _confirm(body))
     wanted: dict[str, Any] = {
         "conditions": with_conditions(
             body, {READY: ready(body, _check(observed), now), SCHEDULED: _scheduled(observed, found, now)}
@@ -88,6 +91,13 @@ def _create(body: Body, one: Outlook, due: datetime) -> CreateRun:
     namespace, name = text(body, "metadata", "namespace"), text(body, "metadata", "name")
     manifest = run_manifest(namespace, name, one.name, due, _given(body, one))
     return CreateRun(namespace, manifest, name, one.name, due)
+
+
+def _confirm(body: Body) -> ConfirmUnchanged:
+    metadata = mapping(body, "metadata")
+    return ConfirmUnchanged(
+        PLURAL, text(metadata, "namespace"), text(metadata, "name"), text(metadata, "resourceVersion")
+    )
 
 
 def _given(body: Body, one: Outlook) -> dict[str, Any]:

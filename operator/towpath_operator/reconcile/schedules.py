@@ -5,7 +5,8 @@ Runs are created first, under names made of deployment, schedule and time, and t
 between, the next operator looks from the old mark on, decides on the same runs, and is told that they exist.
 
 - A schedule that is new, was edited or was suspended has no mark that speaks of it, and begins now: nobody wants the
-  past of a schedule that did not exist then. A new Deployment's schedules begin with the Deployment.
+  past of a schedule that did not exist then. A new Deployment's schedules begin with the Deployment; none is due before
+  it was created.
 - The clock may be set. A mark that is a little ahead of it waits until the clock has come up with it. One that is far
   ahead was written by a clock that was wrong: it is taken back, and what was made too early is found by its name.
 """
@@ -76,12 +77,14 @@ def outlooks(observed: ObservedDeployment, now: datetime) -> Sequence[Outlook]:
     if value(body, "spec", "suspend") is True:
         return ()
     known = {text(seen, "name"): seen for seen in mappings(body, "status", "schedules")}
-    begin = _begin(body, now)
+    created = moment(body, "metadata", "creationTimestamp") or now
+    is_new = integer(body, "metadata", "generation") == 1 and not known
     found: dict[str, Outlook] = {}
     for entry in mappings(body, "spec", "schedules"):
         name = text(entry, "name")
         if name and name not in found and entry.get("suspend") is not True:
-            found[name] = _outlook(observed, entry, known.get(name, {}), begin, now)
+            mark = _mark(entry, known.get(name, {}), now) or (created if is_new else now)
+            found[name] = _outlook(observed, entry, known.get(name, {}), max(mark, created), now)
     return list(found.values())
 
 
@@ -91,23 +94,19 @@ def next_runs(found: Sequence[Outlook]) -> list[dict[str, str]]:
     return [{"time": written(time), "schedule": name} for time, name in islice(coming, NEXT_RUNS)]
 
 
-def _begin(body: Mapping[str, Any], now: datetime) -> datetime:
-    """Tell from when on schedules count of which nothing is known."""
-    created = moment(body, "metadata", "creationTimestamp")
-    is_new = integer(body, "metadata", "generation") == 1 and not mappings(body, "status", "schedules")
-    return min(created, now) if is_new and created else now
+def _mark(entry: Mapping[str, Any], known: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Tell up to when a schedule has been seen to; None: not as it is now."""
+    if text(known, "definition") != definition_of(entry):
+        return None
+    mark = moment(known, "seenUntil")
+    return now if mark is not None and mark > now + ON_TIME else mark
 
 
 def _outlook(
-    observed: ObservedDeployment, entry: Mapping[str, Any], known: Mapping[str, Any], begin: datetime, now: datetime
+    observed: ObservedDeployment, entry: Mapping[str, Any], known: Mapping[str, Any], mark: datetime, now: datetime
 ) -> Outlook:
-    definition = definition_of(entry)
-    mark = moment(known, "seenUntil") if text(known, "definition") == definition else None
-    last = text(known, "lastScheduleTime")
-    if mark is None or mark > now + ON_TIME:
-        mark = begin if mark is None else now
-    seen = {"name": text(entry, "name"), "definition": definition, "seenUntil": written(mark)}
-    if last:
+    seen = {"name": text(entry, "name"), "definition": definition_of(entry), "seenUntil": written(mark)}
+    if last := text(known, "lastScheduleTime"):
         seen["lastScheduleTime"] = last
     try:
         schedule = schedule_of(entry)

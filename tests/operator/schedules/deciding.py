@@ -10,7 +10,7 @@ from typing import Any
 from tests.builders import make_deployment, make_flow
 from tests.json_patch import apply_patch
 
-from towpath.api.v1alpha1 import Deployment
+from towpath.api.v1alpha1.deployment import DeploymentStatus
 from towpath_operator.reconcile import deployment
 from towpath_operator.reconcile.decision import CreateRun, Decision, PatchStatus, TellMissed
 from towpath_operator.reconcile.observed import ObservedDeployment
@@ -58,7 +58,7 @@ def after(body: Body, decision: Decision) -> Body:
     for action in decision.actions:
         if isinstance(action, PatchStatus):
             body = apply_patch(body, action.patch)
-    Deployment.model_validate(body)
+    DeploymentStatus.model_validate(body.get("status") or {})
     return body
 
 

@@ -135,10 +135,11 @@ def test_a_new_deployment_begins_with_its_creation() -> None:
     assert due(decide(scheduled(HOURLY, created=at(11, 50)), at(12, 0, 20))) == [at(12)]
 
 
-def test_a_deployment_whose_creation_lies_ahead_of_our_clock_begins_now() -> None:
-    """The API server's clock may be ahead of the operator's."""
+def test_nothing_is_due_before_the_deployment_was_created() -> None:
+    """By the API server's clock, even if the operator's is behind it."""
     body = settled(scheduled(HOURLY, created=at(12, 5)), at(11, 59, 59))
-    assert due(decide(body, at(12))) == [at(12)]
+    assert due(decide(body, at(12))) == []
+    assert due(decide(body, at(13))) == [at(13)]
 
 
 @pytest.mark.parametrize(
