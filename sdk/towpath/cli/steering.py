@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from towpath.cli import given
@@ -105,5 +104,5 @@ def _run(asked: argparse.Namespace, begun: Begun, flow: Flow[Any, Any]) -> int:
 
 
 def _refuse_cluster(asked: argparse.Namespace, done: str) -> None:
-    if is_cluster(asked, os.environ):
+    if is_cluster(asked):
         raise PauseError(f"Runs in a cluster cannot be {done} yet; only those of this machine can, with --local.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from towpath.cli import told_verbs
+from towpath.cli import config_verbs, told_verbs
 from towpath.cli.arguments import FLOW_FILE, IN_CLUSTER, JSON, PARAMETERS, RUN, TARGET, TIMEOUT
 from towpath.cli.words import Argument, Example, Group, Verb, flag, many, place, value
 from towpath.states import StateType
@@ -19,6 +19,7 @@ GROUPS: Final = (
     Group("deployments", "see and run deployments"),
     Group("flows", "see flows"),
     *told_verbs.GROUPS,
+    *config_verbs.GROUPS,
 )
 
 VERBS: Final = (
@@ -211,8 +212,8 @@ VERBS: Final = (
             Example("towpath runs resume witty-otter --input-json @input.json", "from a file"),
         ),
         "On this machine. Wrong input is refused with each wrong field, and the run waits on. A run that is paused goes"
-        " on in its process. One that is suspended begins anew: by its server if it is one of a served deployment, else in"
-        " this command's own process, which ends with it, as `towpath run` does.",
+        " on in its process. One that is suspended begins anew: by its server if it is one of a served deployment, else"
+        " in this command's own process, which ends with it, as `towpath run` does.",
     ),
     Verb(
         ("runs", "retry"),
@@ -330,17 +331,7 @@ VERBS: Final = (
         ),
         "Parameters, their JSON Schema, description, timeout, retries, resources and template come from the code.",
     ),
-    Verb(
-        ("config",),
-        "show each setting, its value, and where that comes from",
-        "config:show",
-        (JSON,),
-        (
-            Example("towpath config", "all of them"),
-            Example("TOWPATH_LOG_LEVEL=DEBUG towpath config --json", "for a program"),
-        ),
-        "Settings are environment variables. The exit code is 2 if one has a value that cannot be.",
-    ),
+    *config_verbs.VERBS,
     Verb(
         ("doctor",),
         "check this machine and the cluster, and say how to mend what is wrong",
