@@ -5,7 +5,6 @@ Everything here is pure and standard library only, so that `import towpath` stay
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -91,6 +90,8 @@ def canonical_json(value: Any) -> str:
 
 def digest(*parts: str, length: int = 8) -> str:
     """Hash texts to a short hexadecimal word; each part is framed, so ("ab", "c") differs from ("a", "bc")."""
+    import hashlib  # takes as long to load as the rest of this module, and a run on this machine needs no digest
+
     hasher = hashlib.sha256()
     for part in parts:
         data = part.encode()

@@ -155,9 +155,12 @@ def _launches(definition: Definition[..., Any], outer: RunContext | None) -> boo
 def _execution(
     definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
 ) -> Execution:
+    outer = current()
+    if outer is not None and outer.rehearsal is not None:
+        return outer.rehearsal.execution(definition, args, kwargs, wait_for)
     if not definition.is_flow:
         return task_execution(cast("Task[..., Any]", definition), args, kwargs, wait_for)
-    flow, outer = cast("Flow[..., Any]", definition), current()
+    flow = cast("Flow[..., Any]", definition)
     surroundings = SYSTEM if outer is None or outer.scope is None else outer.scope.surroundings
     run = flow_execution(flow, nested(flow, outer), flow.signature.bind, surroundings, None)
     run.args, run.kwargs, run.wait_for = args, kwargs, wait_for

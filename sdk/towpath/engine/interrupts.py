@@ -14,7 +14,6 @@ be ended runs within `with stretch:`, and nothing is delivered before or after.
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import threading
 import time
@@ -29,7 +28,6 @@ from towpath.engine.threads import THREADS, here
 _MAIN: Final = threading.main_thread().ident
 _SIGNAL: Final = getattr(signal, "SIGURG", None)
 HAS_SIGNAL: Final = _SIGNAL is not None
-_raise_in_thread: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class OutOfTime(BaseException):
@@ -125,9 +123,7 @@ class Stretch:
                 return
             if self._sent:
                 self._sent = False
-                _raise_in_thread(
-                    ctypes.c_ulong(self._ident or 0), None
-                )  # what did not come through must not come later
+                _raise_in_thread(self._ident, None)  # what did not come through must not come later
             here.stretch = self._outer
 
     def _deliver(self) -> None:
@@ -142,7 +138,7 @@ class Stretch:
             THREADS.start(self._keep_knocking)
         else:
             self._raised = self._sent = True
-            _raise_in_thread(ctypes.c_ulong(self._ident or 0), ctypes.py_object(type(self._error)))
+            _raise_in_thread(self._ident, type(self._error))
             if (waker := self.waker) is not None:
                 with suppress(RuntimeError):  # what it waits for came in the same moment
                     waker.release()
@@ -199,6 +195,14 @@ class Interrupt(Stretch):
 
 _in_main: Final[list[Stretch]] = []
 _previous: Any = None
+
+
+def _raise_in_thread(ident: int | None, kind: type[BaseException] | None) -> None:
+    """Have an exception raised in a thread, between two bytecodes; None: take back what has not been raised yet."""
+    import ctypes
+
+    error = None if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident or 0), error)
 
 
 def _listen() -> None:
