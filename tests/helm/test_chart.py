@@ -211,10 +211,11 @@ def test_runners_may_do_little(rendered: Rendered) -> None:
 
 
 def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
-    """The operator writes statuses, Jobs and Events only."""
+    """The operator writes statuses, Jobs, the runs of schedules, and Events only."""
     writes = {pair for pair in granted(default.one("ClusterRole")) if pair[0] not in {"get", "list", "watch"}}
     assert writes == {
         *(("patch", f"{plural}/status.towpath.dev") for plural in ("flows", "deployments", "flowruns")),
+        ("create", "flowruns.towpath.dev"),
         ("create", "jobs.batch"),
         ("delete", "jobs.batch"),
         ("create", "events"),

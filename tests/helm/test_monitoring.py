@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ def exported() -> dict[str, set[str]]:
     metrics.start_counting()
     for old, new in ((None, pending), (pending, retried), (retried, done), (None, pending)):
         metrics.run_changed(old, new)
+    metrics.schedules.run_scheduled("n", "d", "s", datetime.now(UTC))
+    metrics.schedules.runs_missed("n", "d", "s", 1)
+    scheduled = {"type": "Scheduled", "status": "True", "reason": "Scheduled"}
+    metrics.schedules.deployment_changed(None, {**run, "status": {"conditions": [scheduled]}})
     metrics.reconciled("FlowRun", 0.1)
     metrics.reconcile_failed("FlowRun")
     metrics.api_request("get", "flowruns", "200", 0.1)
