@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from towpath.errors import MissingContext
 
 if TYPE_CHECKING:
+    from towpath.engine.rehearsal import Rehearsal
     from towpath.engine.scope import Scope
     from towpath.flows import Flow
     from towpath.results import ResultStore
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class RunContext:
     """The innermost run that the current code belongs to, and the flow run round it."""
 
-    __slots__ = ("flow", "flow_run", "log_prints", "persists", "results", "scope", "task", "task_run")
+    __slots__ = ("flow", "flow_run", "log_prints", "persists", "rehearsal", "results", "scope", "task", "task_run")
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class RunContext:
         """Whether results are kept of tasks and flows that do not say it."""
         self.results = results
         """Where, if the flow says it; None: as set."""
+        self.rehearsal: Rehearsal | None = None
+        """Makes steps of a sketch of what is called; None: it is run."""
 
     @property
     def parameters(self) -> Mapping[str, Any]:

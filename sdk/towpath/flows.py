@@ -10,6 +10,8 @@ from towpath.definitions import HOOKS, Definition, F
 from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from towpath.options import FlowOptions
     from towpath.runners import TaskRunner
     from towpath.serving.deployment import DeploymentOptions, ServedDeployment
@@ -144,6 +146,40 @@ class Flow(Definition[P, R]):
         from towpath.serving.session import serve_flow
 
         serve_flow(self, name, options)
+
+    def generate_mermaid_graph(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Draw the tasks and flows that the flow calls, and what waits for what, as a Mermaid flowchart.
+
+        The flow's own code runs for it; what it calls does not. Where the code needs a value to go on, say which:
+        `@task(viz_return_value=[1, 2, 3])`.
+
+        Args:
+            *args: the flow's own, as are keyword arguments.
+
+        Raises:
+            ParameterError: parameters do not fit the flow.
+            BaseException: what the flow's code raised.
+        """
+        from towpath.engine.rehearsal import rehearse
+
+        return rehearse(self, args, kwargs).mermaid()
+
+    def visualize(self, *args: P.args, **kwargs: P.kwargs) -> Path:
+        """Draw what `generate_mermaid_graph` does as a picture, by Graphviz: `<name>.png` in the working directory.
+
+        Raises:
+            ConfigurationError: Graphviz is not installed.
+            ParameterError: parameters do not fit the flow.
+            BaseException: what the flow's code raised.
+        """
+        from pathlib import Path
+
+        from towpath.engine.rehearsal import rehearse
+        from towpath.sketches import write_png
+
+        picture = Path(f"{self.name}.png").absolute()
+        write_png(rehearse(self, args, kwargs).dot(), str(picture))
+        return picture
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...

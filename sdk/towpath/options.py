@@ -74,6 +74,8 @@ class TaskOptions(CommonOptions, total=False):
     """Whether it runs although there is a kept result, and replaces that; false by default."""
     result_storage_key: str | None
     """Where in the storage the result goes, instead of a policy: a template over `parameters`, `flow_run` …"""
+    viz_return_value: Any
+    """What the task gives while its flow is sketched (`Flow.visualize`), where the flow needs a value to go on."""
     on_commit: TransactionHooks | None
     """Called with the transaction when the task's result counts."""
     on_rollback: TransactionHooks | None

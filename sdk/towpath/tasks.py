@@ -59,6 +59,7 @@ class Task(Definition[P, R]):
         "cache_key_fn": None,
         "cache_expiration": None,
         "refresh_cache": None,
+        "viz_return_value": None,
         **dict.fromkeys((*HOOKS[:3], *OF_TRANSACTIONS)),
     }
 
@@ -76,6 +77,7 @@ class Task(Definition[P, R]):
         self.cache_expiration: timedelta | None = options.get("cache_expiration")
         self.refresh_cache: bool | None = options.get("refresh_cache")
         self.result_storage_key: str | None = options.get("result_storage_key")
+        self.viz_return_value: Any = options.get("viz_return_value")
         self._check_caching()
         self.is_kept: bool = (
             bool(self.persists) or not self.cache_result_in_memory or any(map(self.hooks, OF_TRANSACTIONS))
