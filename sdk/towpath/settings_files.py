@@ -14,9 +14,9 @@ its pyproject.toml, and both over the user's own towpath.toml, in ~/.config/towp
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,18 +37,44 @@ class FromFile:
     file: Path
 
 
-@functools.cache
+#: What the files say; None until somebody asks.
+_said: Mapping[str, FromFile] | None = None
+
+
 def values() -> Mapping[str, FromFile]:
     """Give what the settings files say, by the names of the variables; read once, when this is first asked for.
 
     Raises:
         ConfigurationError: a file cannot be read, or has what cannot be a setting.
     """
-    found: dict[str, FromFile] = {}
-    for file in files():
-        for key, value in _flat(read(file), file):
-            found[variable(key)] = FromFile(_text(key, value, file), file)
-    return found
+    global _said
+    if _said is None:
+        _said = {
+            variable(key): FromFile(_text(key, value, file), file)
+            for file in files()
+            for key, value in flat(read(file))
+        }
+    return _said
+
+
+def forget() -> None:
+    """Have the files read anew, by the next that asks."""
+    global _said
+    _said = None
+
+
+@contextmanager
+def as_if(name: str, text: str, file: Path) -> Iterator[None]:
+    """Have a file say something within the block, to see whether it can be."""
+    global _said
+    before, told = values(), os.environ.pop(name, None)
+    _said = {**before, name: FromFile(text, file)}
+    try:
+        yield
+    finally:
+        _said = before
+        if told is not None:
+            os.environ[name] = told
 
 
 def files() -> Iterator[Path]:
@@ -99,6 +125,16 @@ def read(file: Path) -> Mapping[str, Any]:
     return said.get("tool", {}).get("towpath", {}) if file.name == PYPROJECT else said
 
 
+def flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Give keys with the words of their tables before them, and what is said for each."""
+    for word, value in table.items():
+        key = f"{above}{word}".replace("-", "_")
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{key}_")
+        else:
+            yield key, value
+
+
 def variable(key: str) -> str:
     """Give the name of the environment variable that says the same as a key."""
     return f"{PREFIX}{key.upper()}"
@@ -114,15 +150,6 @@ def _has_table(pyproject: Path) -> bool:
         return _TABLE in pyproject.read_bytes()  # to parse it takes ten times as long as all else here
     except OSError:
         return False
-
-
-def _flat(table: Mapping[str, Any], file: Path, above: str = "") -> Iterator[tuple[str, Any]]:
-    for word, value in table.items():
-        key = f"{above}{word}".replace("-", "_")
-        if isinstance(value, Mapping):
-            yield from _flat(value, file, f"{key}_")
-        else:
-            yield key, value
 
 
 def _text(key: str, value: Any, file: Path) -> str:

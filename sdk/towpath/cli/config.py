@@ -1,4 +1,4 @@
-"""`towpath config`: each setting, its value, and where that comes from."""
+"""`towpath config view`: each setting, its value, and where that comes from."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from towpath import names, settings
+from towpath import names, settings, settings_files
 from towpath.blocks.system import ENV_FOLDER, folder
 from towpath.cli.exits import ENV_DEBUG, Exit
 from towpath.cli.output import note, say, say_json, style_of, table
-from towpath.cli.target import ENV_TARGET
+from towpath.cli.target import ENV_TARGET, target_set
 from towpath.errors import ConfigurationError
 from towpath.history.place import ENV_HISTORY, ENV_HOME, history_file
 
 if TYPE_CHECKING:
     import argparse
 
-_PREFIX: Final = "TOWPATH_"
+_PREFIX: Final = settings_files.PREFIX
 #: What the operator and the chart set, each for a process of their own; and what is no setting, but a value of flows'.
 _OF_OTHERS: Final = ("TOWPATH_OPERATOR_", "TOWPATH_TEST_", names.VARIABLE_PREFIX, names.SECRET_PREFIX)
 
@@ -33,6 +33,13 @@ class Setting:
     meaning: str
     value: Callable[[], str]
     """Gives what holds; raises ConfigurationError if the variable has a value that cannot be."""
+    by_file: bool = True
+    """Whether a settings file can say it, too."""
+
+    @property
+    def key(self) -> str:
+        """Its name in a settings file."""
+        return settings_files.key_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +49,12 @@ class Found:
     name: str
     value: str | None
     source: str
-    """`default` or `environment`."""
+    """`default`, `environment`, or the path of a settings file."""
     meaning: str
     problem: str | None = None
 
 
-def show(asked: argparse.Namespace) -> int:
+def view(asked: argparse.Namespace) -> int:
     """Show the settings."""
     found = list(look())
     wrong = [one for one in found if one.problem]
@@ -62,38 +69,59 @@ def show(asked: argparse.Namespace) -> int:
 
 
 def look(environment: Mapping[str, str] = os.environ) -> Iterator[Found]:
-    """Give each setting, and variables that look like one but are none."""
+    """Give each setting, and what looks like one in the environment or a file but is none."""
+    try:
+        said = settings_files.values()
+    except ConfigurationError as error:  # and nothing can be told of any setting
+        yield Found("", None, "", "", str(error))
+        return
     for setting in SETTINGS:
-        source = "environment" if environment.get(setting.name, "").strip() else "default"
+        source = "default"
+        if setting.name in environment:
+            source = "environment" if environment[setting.name].strip() else source
+        elif setting.by_file and setting.name in said:
+            source = str(said[setting.name].file)
         try:
             yield Found(setting.name, setting.value(), source, setting.meaning)
         except ConfigurationError as error:
-            yield Found(setting.name, environment[setting.name], source, setting.meaning, str(error))
+            yield Found(setting.name, settings.text(setting.name), source, setting.meaning, str(error))
     known = [setting.name for setting in SETTINGS]
     for name in sorted(environment):
         if not name.startswith(_PREFIX) or name in known or name in OF_PODS or name.startswith(_OF_OTHERS):
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-        hint = f"is {near[0]} meant?" if near else "`towpath config` lists what does."
-        yield Found(name, environment[name], "environment", "", f"{name} sets nothing: {hint}")
+        yield Found(name, environment[name], "environment", "", f"{name} sets nothing: {meant(name)}")
+    by_file = {setting.name for setting in SETTINGS if setting.by_file}
+    for name in sorted(set(said) - by_file):
+        file, key = said[name].file, settings_files.key_of(name)
+        hint = "it has to be in the environment." if name in known else meant(name, as_key=True)
+        yield Found(name, said[name].text, str(file), "", f"In {str(file)!r}, {key} sets nothing: {hint}")
 
 
-def _target() -> str:
-    value = os.environ.get(ENV_TARGET, "").strip().lower() or "local"
-    if value not in {"local", "cluster"}:
-        raise ConfigurationError(f"The environment variable {ENV_TARGET} must be local or cluster; it is {value!r}.")
-    return value
+def meant(name: str, *, as_key: bool = False) -> str:
+    """Say which setting somebody may have meant.
+
+    Args:
+        name: of a variable that sets nothing.
+        as_key: whether to say its name as in a file.
+    """
+    near = difflib.get_close_matches(name, [setting.name for setting in SETTINGS], n=1, cutoff=0.8)
+    shown = settings_files.key_of(near[0]) if near and as_key else near[0] if near else ""
+    return f"is {shown} meant?" if near else "`towpath config` lists what does."
 
 
 def _home() -> str:
-    environment = {key: value for key, value in os.environ.items() if key != ENV_HISTORY}
+    environment = {key: value for key, value in settings.environment().items() if key != ENV_HISTORY}
     file = history_file(environment)
     assert file is not None
     return str(file.parent)
 
 
-def _plain(name: str, default: str = "") -> Callable[[], str]:
+def _of_environment(name: str, default: str = "") -> Callable[[], str]:
     return lambda: os.environ.get(name, "").strip() or default
+
+
+def _plain(name: str) -> Callable[[], str]:
+    return lambda: settings.text(name)
 
 
 def _whether(tell: Callable[[], bool]) -> Callable[[], str]:
@@ -112,9 +140,14 @@ OF_PODS: Final = frozenset(
 SETTINGS: Final = (
     Setting(ENV_HOME, "folder of what Towpath keeps on this machine", _home),
     Setting(ENV_HISTORY, "file in which runs are recorded, or off", lambda: str(history_file() or "off")),
-    Setting(ENV_TARGET, "where runs are looked for: local or cluster", _target),
+    Setting(ENV_TARGET, "where runs are looked for: local or cluster", target_set),
     Setting(names.ENV_NAMESPACE, "namespace in a cluster, instead of the context's", _plain(names.ENV_NAMESPACE)),
-    Setting("KUBECONFIG", "files that name clusters, as kubectl reads them", _plain("KUBECONFIG", "~/.kube/config")),
+    Setting(
+        "KUBECONFIG",
+        "files that name clusters, as kubectl reads them",
+        _of_environment("KUBECONFIG", "~/.kube/config"),
+        False,
+    ),
     Setting("TOWPATH_LOG_LEVEL", "least severe lines that are logged", settings.log_level),
     Setting("TOWPATH_LOG_FORMAT", "text for people, json for machines", settings.log_format),
     Setting("TOWPATH_LOG_PRINTS", "whether print goes to the log", _whether(settings.log_prints)),
@@ -144,6 +177,6 @@ SETTINGS: Final = (
         _whether(settings.disable_caching),
     ),
     Setting(ENV_FOLDER, "folder of secrets, a file each", lambda: str(folder())),
-    Setting("NO_COLOR", "no colours, whatever its value", _plain("NO_COLOR")),
-    Setting(ENV_DEBUG, "tracebacks of the command line's own errors", _plain(ENV_DEBUG)),
+    Setting("NO_COLOR", "no colours, whatever its value", _of_environment("NO_COLOR"), False),
+    Setting(ENV_DEBUG, "tracebacks of the command line's own errors", _of_environment(ENV_DEBUG), False),
 )

@@ -44,6 +44,8 @@ def build() -> argparse.ArgumentParser:
             epilog=_epilog(group_examples(group.word)),
         )
         made.set_defaults(verb=None, parser=made)
+        if group.default:
+            _takes(made, next(verb for verb in verbs_of(group.word) if verb.words[-1] == group.default))
         inner[group.word] = _subparsers(made)
     for verb in VERBS:
         _add(inner[verb.words[0]] if len(verb.words) > 1 else below, verb)
@@ -99,6 +101,10 @@ def _add(place: argparse._SubParsersAction[Any], verb: Verb) -> None:
         description=_filled(_sentence(verb.does), verb.more),
         epilog=_epilog(verb.examples),
     )
+    _takes(made, verb)
+
+
+def _takes(made: argparse.ArgumentParser, verb: Verb) -> None:
     made.set_defaults(verb=verb, parser=made)
     for argument in verb.arguments:
         made.add_argument(*argument.flags, help=argument.help, **argument.options)

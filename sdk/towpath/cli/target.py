@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from towpath import settings
 from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ENV_TARGET: Final = "TOWPATH_TARGET"
 _PLACES: Final = ("local", "cluster")
 
 
-def is_cluster(asked: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> bool:
+def is_cluster(asked: argparse.Namespace, environment: Mapping[str, str] | None = None) -> bool:
     """Tell whether a cluster is meant, not this machine.
 
     Raises:
@@ -31,10 +31,20 @@ def is_cluster(asked: argparse.Namespace, environment: Mapping[str, str] = os.en
     named = bool(asked.cluster or asked.context or asked.namespace)
     if asked.local and named:
         raise ConfigurationError("--local means this machine: leave out --cluster, --context and -n, or --local.")
-    default = environment.get(ENV_TARGET, "").strip().lower() or "local"
-    if default not in _PLACES:
-        raise ConfigurationError(f"The environment variable {ENV_TARGET} must be local or cluster; it is {default!r}.")
-    return named or (default == "cluster" and not asked.local)
+    return named or (target_set(environment) == "cluster" and not asked.local)
+
+
+def target_set(environment: Mapping[str, str] | None = None) -> str:
+    """Give the place that is meant where nothing is said: `local` or `cluster`.
+
+    Raises:
+        ConfigurationError: TOWPATH_TARGET has a value that cannot be.
+    """
+    environment = settings.environment() if environment is None else environment
+    told = environment.get(ENV_TARGET, "").strip().lower() or "local"
+    if told not in _PLACES:
+        raise ConfigurationError(f"{settings.place_of(ENV_TARGET)} must be local or cluster; it is {told!r}.")
+    return told
 
 
 @contextmanager
@@ -87,10 +97,11 @@ def cluster_meant(asked: argparse.Namespace) -> Iterator[tuple[Cluster, Console]
 @contextmanager
 def _local_runs() -> Iterator[LocalRuns]:
     from towpath.cli.locally import LocalRuns
+    from towpath.cli.pauses import pauses_of
     from towpath.history import open_history
     from towpath.serving.cancelling import cancel
 
-    local = LocalRuns(open_history(), cancel=cancel)
+    local = LocalRuns(open_history(), cancel=cancel, pauses=pauses_of)
     try:
         yield local
     finally:

@@ -207,11 +207,10 @@ VERBS: Final = (
             JSON,
         ),
         (
-            Example("towpath runs inspect witty-otter", "what input it waits for"),
-            Example("towpath runs resume witty-otter -p granted=true -p by=ada", "give it"),
+            Example("towpath runs resume witty-otter -p granted=true -p by=ada", "with the input that it waits for"),
             Example("towpath runs resume witty-otter --input-json @input.json", "from a file"),
         ),
-        "On this machine. Wrong input is refused with each wrong field, and the run waits on. A run that is paused goes"
+        "On this machine. `towpath runs inspect` shows what input a run waits for. Wrong input is refused with each wrong field, and the run waits on. A run that is paused goes"
         " on in its process. One that is suspended begins anew: by its server if it is one of a served deployment, else"
         " in this command's own process, which ends with it, as `towpath run` does.",
     ),
@@ -222,7 +221,7 @@ VERBS: Final = (
         (RUN, *TARGET, JSON),
         (
             Example("towpath runs retry witty-otter", "the same run, its next attempt; kept results are taken"),
-            Example("towpath runs ls --state CRASHED", "what there may be to try again"),
+            Example("towpath runs retry witty-otter --json | jq .result", "what it returns this time"),
         ),
         "On this machine. A run of a served deployment is started by its server, any other runs in this command's own"
         " process. Runs that other runs have called are tried again with those.",

@@ -68,6 +68,8 @@ class Group:
 
     word: str
     does: str
+    default: str = ""
+    """The verb of it that is meant where none is typed; none by default."""
 
 
 def flag(*flags: str, help: str) -> Argument:

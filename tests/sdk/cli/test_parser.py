@@ -14,7 +14,7 @@ from towpath.cli.__main__ import main
 from towpath.cli.exits import Exit
 from towpath.cli.parser import build, parse
 from towpath.cli.verbs import EXAMPLES, GROUPS, VERBS, verbs_of
-from towpath.cli.words import Example, Verb
+from towpath.cli.words import Example, Group, Verb
 
 ALL_EXAMPLES = [*EXAMPLES, *(example for verb in VERBS for example in verb.examples)]
 
@@ -68,12 +68,16 @@ def test_every_verb_has_a_function_examples_and_its_own_help(verb: Verb, capsys:
         assert example.command in shown
 
 
-@pytest.mark.parametrize("group", [group.word for group in GROUPS])
-def test_a_group_lists_its_verbs(group: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A group without a verb shows its help, and counts as wrong usage."""
-    assert main([group]) == Exit.USAGE
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.word)
+def test_a_group_lists_its_verbs(group: Group, capsys: pytest.CaptureFixture[str]) -> None:
+    """A group without a verb shows its help, and counts as wrong usage, unless one verb is meant where none is typed."""
+    assert main([group.word, *(["--help"] if group.default else [])]) == (Exit.OK if group.default else Exit.USAGE)
     shown = capsys.readouterr().out
-    assert all(f"  {verb.words[-1]}" in shown and verb.does in shown for verb in verbs_of(group))
+    assert all(f"  {verb.words[-1]}" in shown and verb.does in shown for verb in verbs_of(group.word))
+    if group.default:
+        meant, plain = parse([group.word, group.default, "--json"]), parse([group.word, "--json"])
+        assert meant.verb is plain.verb
+        assert plain.json
 
 
 def test_help_says_where_runs_are_looked_for_and_what_exit_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:
