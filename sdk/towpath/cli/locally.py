@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from towpath.cli.port import LogQuery, Query
-from towpath.cli.seen import Counts, Failure, Line, Run, SeenState, TaskRun
+from towpath.cli.seen import Counts, Failure, Line, Pause, Run, SeenState, TaskRun
 from towpath.errors import Conflict, NoSuchRun
 from towpath.history.port import History, RecordedLine, RecordedRun, RecordedState, RecordedTally, RecordedTask
 from towpath.states import TERMINAL, StateType
@@ -27,6 +27,7 @@ class LocalRuns:
     Args:
         history: the open history.
         cancel: ends a run of a served deployment, by its id; tells whether there was one to end.
+        pauses: tells what a run waits for, by its id.
         sleep: waits between two looks.
         now: the time.
     """
@@ -36,10 +37,11 @@ class LocalRuns:
         history: History,
         *,
         cancel: Callable[[str], bool],
+        pauses: Callable[[str], Sequence[Pause]] = lambda _: (),
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._history, self._cancel, self._sleep, self._now = history, cancel, sleep, now
+        self._history, self._cancel, self._pauses, self._sleep, self._now = history, cancel, pauses, sleep, now
 
     @property
     def place(self) -> str:
@@ -69,7 +71,9 @@ class LocalRuns:
             raise NoSuchRun(f"There is no run {which!r} on this machine. Is {record.name!r} meant? Type all of it.")
         parent = self._history.run(record.parent_id).name if record.parent_id else None
         (run,) = self._counted([record])
-        return replace(run, history=tuple(map(_state, self._history.states(record.id))), parent=parent)
+        states = tuple(map(_state, self._history.states(record.id)))
+        pauses = tuple(self._pauses(record.id)) if record.is_live else ()
+        return replace(run, history=states, parent=parent, pauses=pauses)
 
     def tree(self, run: Run) -> Sequence[Run]:
         """Give a run and all below it."""
@@ -158,6 +162,7 @@ def _run(record: RecordedRun) -> Run:
         parent_id=record.parent_id,
         root=record.root_id,
         deployment=record.deployment,
+        attempt=record.attempt if record.attempt > 1 else None,
         parameters=record.parameters,
         tags=tuple(sorted(record.tags)),
         tasks=Counts(record.tasks_total, record.tasks_completed, record.tasks_failed) if record.tasks_total else None,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from towpath.cli.output import Style, aligned, fields, moment
+from towpath.cli.pauses import shown
 from towpath.cli.seen import Counts, Run, TaskRun
 from towpath.console.looks import duration
 from towpath.states import StateType
@@ -27,6 +28,7 @@ def page(run: Run, tasks: Sequence[TaskRun], flags: str, now: datetime, style: S
     """
     why = run.state.message if run.state.type is StateType.COMPLETED else run.state.why
     parts = [f"{style.heading(run.name)}  {style.state(run.state)}", *([why] if why else []), "", _facts(run, now)]
+    parts += shown(run, style)
     if run.history:
         parts += ["", style.heading("States"), _states(run, style)]
     if tasks:

@@ -69,6 +69,23 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """What a run waits for, until somebody resumes it."""
+
+    run: str
+    """Name of the run that waits: itself, or one below it."""
+    is_suspension: bool
+    """Whether its process has ended meanwhile."""
+    description: str | None = None
+    until: datetime | None = None
+    """When it is too late; None: never."""
+    input: Mapping[str, Any] | None = None
+    """JSON Schema of the input; None if none is wanted."""
+    refused: str | None = None
+    """Why the last input was refused by the run itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A flow run. Times are timezone-aware; what a place does not know is None."""
 
@@ -98,6 +115,8 @@ class Run:
     error: Failure | None = None
     result: Result | None = None
     waiting_for: str | None = None
+    pauses: Sequence[Pause] = ()
+    """What it waits for, and those below it, until somebody resumes them."""
     job: str | None = None
     pod: str | None = None
     process: str | None = None

@@ -210,9 +210,9 @@ VERBS: Final = (
             Example("towpath runs resume witty-otter -p granted=true -p by=ada", "with the input that it waits for"),
             Example("towpath runs resume witty-otter --input-json @input.json", "from a file"),
         ),
-        "On this machine. `towpath runs inspect` shows what input a run waits for. Wrong input is refused with each wrong field, and the run waits on. A run that is paused goes"
-        " on in its process. One that is suspended begins anew: by its server if it is one of a served deployment, else"
-        " in this command's own process, which ends with it, as `towpath run` does.",
+        "On this machine. `towpath runs inspect` shows what input a run waits for. Wrong input is refused with each"
+        " wrong field, and the run waits on. A run that is paused goes on in its process. One that is suspended begins"
+        " anew: by its server if it is one of a served deployment, else in this command's own process, as with `towpath run`.",
     ),
     Verb(
         ("runs", "retry"),
@@ -283,6 +283,35 @@ VERBS: Final = (
         ),
         "The name of the new run goes to standard output. On this machine a run waits until its deployment is served,"
         " and what looks like JSON is read as JSON: -p 'label=\"5\"' gives the text 5.",
+    ),
+    Verb(
+        ("deployments", "backfill"),
+        "make the runs of a past stretch of time that a deployment's schedules did not make",
+        "backfilling:backfill",
+        (
+            place("deployment", "name of the Deployment"),
+            Argument(
+                ("--from",),
+                "first time that counts: 2h or 7d ago, or a date or time such as 2026-01-31T06:00, local unless it has"
+                " an offset",
+                {"metavar": "WHEN", "required": True},
+            ),
+            value("--to", metavar="WHEN", help="last time that counts; now by default"),
+            many("--schedule", metavar="NAME", help="of this schedule only; may be given several times"),
+            value("--max", metavar="N", type=int, help="refuse to make more than so many runs; 100 by default"),
+            flag("--dry-run", help="only say which runs"),
+            *TARGET,
+            JSON,
+        ),
+        (
+            Example("towpath deployments backfill nightly -n data --from 7d --dry-run", "look at it"),
+            Example(
+                "towpath deployments backfill nightly -n data --from 2026-01-01 --to 2026-01-31 --schedule early",
+                "a month of one schedule",
+            ),
+        ),
+        "In a cluster only. A time that has its run already gets no other, whoever made it; so the command may be"
+        " repeated. All runs are made at once, and their names go to standard output.",
     ),
     Verb(
         ("flows", "ls"),

@@ -11,7 +11,7 @@ from towpath.pausing.here import pauses
 from towpath.pausing.port import Begun, Next, Pause, Pauses, Standing
 from towpath.pausing.waiting import Wait, Waits, deadline
 from towpath.pausing.wanted import check_schema
-from towpath.states import StateType
+from towpath.states import RESUMING, StateType
 
 #: How long whoever resumes a run waits for it to take the input; it looks fifty times a second.
 _VERDICT_SECONDS: Final = 10.0
@@ -47,10 +47,9 @@ def the_pause(standing: Standing) -> Pause | None:
         raise PauseError(f"Several runs below {standing.name!r} wait: {waiting}. Say which is to be resumed.")
     if found:
         return found[0]
-    is_queued = standing.state is StateType.SCHEDULED and standing.state_name == "Resuming"
-    if standing.state is StateType.PAUSED or is_queued:
+    if standing.state is StateType.PAUSED:
         return None
-    hint = f" To try it again: towpath runs retry {standing.name}" if _ended_badly(standing) else ""
+    hint = f" To try it again: towpath runs retry {standing.name}" if _may_be_tried_again(standing) else ""
     raise NotPausedError(f"Run {standing.name!r} does not wait to be resumed; it is {standing.state_name}.{hint}")
 
 
@@ -100,5 +99,7 @@ def start_elsewhere(run_id: str) -> None:
     )
 
 
-def _ended_badly(standing: Standing) -> bool:
-    return standing.state.is_terminal and standing.state is not StateType.COMPLETED
+def _may_be_tried_again(standing: Standing) -> bool:
+    """Tell whether a run ended otherwise than well, or whoever resumed it has not come to start it."""
+    ended_badly = standing.state.is_terminal and standing.state is not StateType.COMPLETED
+    return ended_badly or (standing.state_name == RESUMING and standing.origin is not None)

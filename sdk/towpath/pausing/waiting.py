@@ -144,21 +144,23 @@ def wait_here(
             until=None if seconds is None else since + timedelta(seconds=seconds),
         )
     )
-    until, stands = deadline(seconds), False
+    until, stands, refused = deadline(seconds), False, ""
     while True:
         if pause.is_answered:
             try:
                 value = None if wanted is None else wanted.read(pause.answer, f"run {run.name!r}")
             except ParameterError as error:
+                refused = f"The input was refused. {error} "
                 book.refuse(pause, str(error))
-                _log(context, f"The input was refused, and the run waits on. {error}")
+                if not is_suspension:
+                    _log(context, f"{refused}The run waits on.")
             else:
                 if stands:
                     stand(context, State(StateType.RUNNING, message="The run was resumed."))
                 return value
         if is_suspension:
             exit_quietly()
-            raise FlowSuspended(_suspended(context, run, wanted))
+            raise FlowSuspended(f"{refused}{_suspended(context, run, wanted)}")
         if not stands:
             stand(context, State(StateType.PAUSED, message=_paused(run, pause, wanted, is_asked_for)))
             stands = True
@@ -185,7 +187,7 @@ def _suspended(context: RunContext, run: FlowRun, wanted: Wanted[Any] | None) ->
 
 
 def _command(run: FlowRun, wanted: Wanted[Any] | None) -> str:
-    fields = "" if wanted is None else "".join(f" -p {name}=…" for name in wanted.schema.get("properties") or ())
+    fields = "" if wanted is None else "".join(f" -p {name}=…" for name in wanted.schema.get("required") or ())
     return f"towpath runs resume {run.name}{fields}"
 
 
