@@ -90,6 +90,8 @@ def decode(record: bytes) -> tuple[RecordMetadata, memoryview]:
     except TypeError:
         raise UnreadableRecord("its beginning is damaged") from None
     data = memoryview(record)[end + 1 :]
-    if len(data) != metadata.size or crc32(data) != metadata.crc32:
+    if len(data) != metadata.size:
         raise UnreadableRecord(f"it is damaged: {len(data)} bytes are there of {metadata.size}")
+    if crc32(data) != metadata.crc32:
+        raise UnreadableRecord("it is damaged: its bytes are not those that were written")
     return metadata, data

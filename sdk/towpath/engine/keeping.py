@@ -62,6 +62,12 @@ class KeptState(State[Any]):
     def data(self, value: Any) -> None:
         """Take no value in."""
 
+    async def aresult(self, raise_on_failure: bool = True) -> Any:
+        """Do as `result` does, without blocking the event loop while the value is read."""
+        import asyncio
+
+        return await asyncio.to_thread(self.result, raise_on_failure)
+
     def _told(self) -> dict[str, Any]:
         return {} if self.message is None else {"message": self.message}
 
@@ -184,7 +190,10 @@ def _rendered(template: str, context: RunContext) -> str:
     try:
         return checked(template.format(**values, deployment=runtime.deployment))
     except (KeyError, IndexError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"The result_storage_key {template!r} cannot be filled in: {error}") from error
+        raise ConfigurationError(
+            f"The result_storage_key {template!r} cannot be filled in: {error}. It may have {{parameters[name]}},"
+            " {flow_run.id}, {task_run.name}, {deployment.name} and the like in it."
+        ) from error
 
 
 _said: Final[set[str]] = set()

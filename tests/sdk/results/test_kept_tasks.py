@@ -735,7 +735,7 @@ def test_options_that_cannot_work_are_refused_at_once() -> None:
         ({"cache_key_fn": "k"}, "cache_key_fn is a function of .*; got 'k'"),
         ({"cache_expiration": 60}, "cache_expiration is a timedelta; got 60"),
         ({"result_serializer": "yaml"}, "There is no serializer 'yaml'"),
-        ({"on_rollback": ["x"]}, "on_rollback takes functions; got 'x'"),
+        ({"on_rollback": ["x"]}, "on_rollback is a list of functions; 'x' is none"),
     ]
     for options, why in wrong:
         with pytest.raises(ConfigurationError, match=why):

@@ -52,6 +52,16 @@ def test_a_changed_byte_is_seen(place: int, by: int) -> None:
     assert metadata.size == len(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [(b"4", "1 bytes are there of 2"), (b"425", "3 bytes are there of 2"), (b"43", "not those that were written")],
+)
+def test_how_a_record_is_damaged_is_told(data: bytes, says: str) -> None:
+    """Whether something is missing, or something else is there."""
+    with pytest.raises(UnreadableRecord, match=says):
+        decode(record().removesuffix(b"42") + data)
+
+
 @given(st.integers(0, 1000))
 def test_a_cut_record_is_seen(length: int) -> None:
     """However much of it is left: a disk was full, or a machine lost its power."""
