@@ -12,19 +12,20 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 
 
-def since(text: str, now: datetime) -> datetime:
+def since(text: str, now: datetime, flag: str = "--since") -> datetime:
     """Read a time in the past: so long ago, or a date or time.
 
     Args:
         text: `90s`, `30m`, `2h`, `7d`, `1w`, or what `at` takes.
         now: the time, timezone-aware.
+        flag: where it was typed, for the message.
 
     Raises:
         ConfigurationError: it is neither.
     """
     if ago := _AGO.fullmatch(text.strip()):
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    return at(text, "--since", "30m, 2h, 7d, or a date or time such as 2026-01-31")
+    return at(text, flag, "30m, 2h, 7d, or a date or time such as 2026-01-31")
 
 
 def at(text: str, flag: str, takes: str = "a date or time such as 2026-01-31T06:00") -> datetime:
