@@ -71,7 +71,9 @@ class Keeper:
         """Take up a wish.
 
         Raises:
-            OSError: nothing can be written beside the file.
+            HistoryError: the file is no history, or one of a newer Towpath.
+            sqlite3.Error: it cannot be opened.
+            OSError: nothing can be written beside it.
             RuntimeError: no thread can be had.
         """
         self._post(ticket)
@@ -81,7 +83,7 @@ class Keeper:
         ticket.has_left = True
         dealer = self._dealer
         if dealer is not None and ticket.process in {0, dealer.token}:  # else it was the parent's, before a fork
-            with suppress(OSError, RuntimeError):  # the process is about to end, and its slots with it
+            with suppress(OSError, RuntimeError, sqlite3.Error):  # the process is about to end, and its slots with it
                 self._post(None)
 
     def flush(self, seconds: float, *, rest: bool = False) -> bool:
@@ -108,13 +110,15 @@ class Keeper:
             self._bell.ring()
 
     def _start(self) -> None:
-        alive = alive_beside(self._path)
-        if self._dealer is None:
-            self._dealer = Dealer(alive.announce(), alive.is_alive)
-        remove_left_over(self._path, alive)
-        bell = Bell(self._path, self._dealer.token)
+        dealer = self._dealer
+        if dealer is None:
+            database.connect(self._path, warn).close()  # first: it refuses a file that only has the name of a history
+            alive = alive_beside(self._path)
+            dealer = self._dealer = Dealer(alive.announce(), alive.is_alive)
+        remove_left_over(self._path, alive_beside(self._path))
+        bell = Bell(self._path, dealer.token)
         try:
-            threading.Thread(target=self._run, args=(bell, self._dealer), name="towpath-slots", daemon=True).start()
+            threading.Thread(target=self._run, args=(bell, dealer), name="towpath-slots", daemon=True).start()
         except RuntimeError:  # no thread can be had any more, as at the very end of the process
             bell.take_down()
             raise

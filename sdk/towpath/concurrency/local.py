@@ -50,7 +50,9 @@ class LocalSlots:
             return
         try:
             self.keeper.ask(ticket)
-        except (OSError, RuntimeError) as error:
+        except HistoryError as error:
+            ticket.tell(Refused(error))
+        except (sqlite3.Error, OSError, RuntimeError) as error:
             ticket.tell(Refused(self._failed(error)))
 
     def leave(self, ticket: Ticket) -> None:

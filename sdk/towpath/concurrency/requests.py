@@ -193,7 +193,7 @@ def wish_of(names: str | Iterable[str], occupy: int, *, keeps: bool, strict: boo
     Raises:
         ConfigurationError: it cannot be understood.
     """
-    given = [names] if isinstance(names, str) else list(names or ())
+    given = [names] if names and isinstance(names, str) else list(names or ())
     if any(not isinstance(name, str) or not name for name in given):
         raise ConfigurationError(f"Limits are named by texts that are not empty; got {names!r}.")
     if not isinstance(occupy, int) or isinstance(occupy, bool) or occupy < 1:
