@@ -22,6 +22,8 @@ _open: Final[list[Interrupt]] = []
 _process = 0
 """In which the handler was put in its place; a fork inherits it, and should end as it would without."""
 _told = False
+#: How long a second signal, which ends the process at once, waits for a disk.
+_HASTY_SECONDS: Final = 0.5
 
 
 @contextmanager
@@ -56,9 +58,11 @@ def _is_ours_to_hear() -> bool:
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     global _told
-    if _told or _process != os.getpid():
+    if _process != os.getpid():
         _end_by_signal()
-        return
+    elif _told:
+        RECORDER.flush(_HASTY_SECONDS)
+        _end_by_signal()
     _told = True
     for interrupt in tuple(_open):
         interrupt.end("The process was told to stop (SIGTERM).")
