@@ -1,4 +1,4 @@
-"""SIGTERM, for flows that a script calls: they end in order, all of it is recorded, and then the process ends by the signal.
+"""SIGTERM, for flows that a script calls: they end in order, all is recorded, and then the process ends by the signal.
 
 What Python does of itself, to end at once, would leave hooks undone, task runs of the last moment unrecorded, and a run
 that is RUNNING until somebody looks. It is left to whoever has a handler already, as servers and pods have.
@@ -57,6 +57,7 @@ def _is_ours_to_hear() -> bool:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    del number, frame
     global _told
     if _process != os.getpid():
         _end_by_signal()
