@@ -138,7 +138,10 @@ def _sum_up(filled: Sequence[Filled], dry_run: bool) -> None:
     else:
         made = sum(one.made for one in filled)
         there = len(filled) - made
-        note(f"{_runs(made)} made." + (f" {_runs(there)} there already." if there else ""))
+        note(
+            f"{_runs(made)} made."
+            + (f" {_runs(there)} {'was' if there == 1 else 'were'} there already." if there else "")
+        )
 
 
 def _runs(count: int) -> str:
