@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         transactions,
         variables,
     )
-    from towpath.annotations import allow_failure, quote, unmapped
+    from towpath.annotations import allow_failure, opaque, quote, unmapped
     from towpath.context import get_run_context, tags
     from towpath.dask_runner import DaskTaskRunner
     from towpath.deployments import arun_deployment, run_deployment
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from towpath.tasks import Task, task
 
 _HOMES = {
-    "annotations": "allow_failure quote unmapped",
+    "annotations": "allow_failure opaque quote unmapped",
     "context": "get_run_context tags",
     "dask_runner": "DaskTaskRunner",
     "deployments": "arun_deployment run_deployment",
@@ -142,6 +142,7 @@ __all__ = [
     "get_run_context",
     "get_run_logger",
     "locking",
+    "opaque",
     "pause_flow_run",
     "quote",
     "results",

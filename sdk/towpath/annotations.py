@@ -43,3 +43,9 @@ class quote(Annotation):
     """Pass the value as it is: nothing in it is looked for or resolved, which also spares a walk through large data."""
 
     __slots__ = ()
+
+
+class opaque(Annotation):
+    """Take the run's value if this is a future or state, but look for none within it: spares the walk through it."""
+
+    __slots__ = ()

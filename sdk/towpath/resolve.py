@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
-from towpath.annotations import Annotation, allow_failure, quote
+from towpath.annotations import Annotation, allow_failure, opaque, quote
 from towpath.engine.effects import NotReady
 from towpath.futures import Future
 from towpath.states import State
@@ -110,6 +110,8 @@ def _walk(value: Any, leaf: Leaf, may_fail: bool, above: set[int]) -> Any:
 
 def _annotated(value: Annotation, leaf: Leaf, above: set[int]) -> Any:
     if isinstance(value, quote):
+        return value.value
+    if isinstance(value, opaque) and not isinstance(value.value, (Future, State, Annotation)):
         return value.value
     return _walk(value.value, leaf, isinstance(value, allow_failure), above)
 

@@ -131,6 +131,16 @@ class FlowRun(_Times):
     ended: float | None = None
     tasks: TaskCounts = field(default_factory=TaskCounts)
 
+    @property
+    def deployment_id(self) -> str | None:
+        """What identifies the deployment that the run comes from: its name."""
+        return self.deployment
+
+    @property
+    def expected_start_time(self) -> datetime | None:
+        """When the run was due; of one that nobody had scheduled, when it began."""
+        return self.scheduled_time or self.start_time
+
     def __post_init__(self) -> None:
         self.root_id = self.root_id or self.id
         self.identity = self.identity or self.id

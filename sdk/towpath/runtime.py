@@ -48,7 +48,7 @@ class _FlowRun:
         """When the run was due; of one that nobody had scheduled, when it began; now, where there is none."""
         context = current()
         run = None if context is None else context.flow_run
-        known = None if run is None else run.scheduled_time or run.start_time
+        known = None if run is None else run.expected_start_time
         return known or datetime.now(UTC)
 
     def __dir__(self) -> list[str]:

@@ -192,6 +192,10 @@ class State(Generic[R]):
             raise error
         return cast("R", error)
 
+    async def aresult(self, raise_on_failure: bool = True) -> R:
+        """Do as `result` does, in code that awaits."""
+        return self.result(raise_on_failure)
+
     def error(self) -> BaseException:
         """Give the exception of a run that ended otherwise than completed; make one if it left none."""
         if isinstance(self.data, BaseException):
