@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from towpath.cli import config_verbs, told_verbs
+from towpath.cli import config_verbs, limit_verbs, told_verbs
 from towpath.cli.arguments import FLOW_FILE, IN_CLUSTER, JSON, PARAMETERS, RUN, TARGET, TIMEOUT
 from towpath.cli.words import Argument, Example, Group, Verb, flag, many, place, value
 from towpath.states import StateType
@@ -18,6 +18,7 @@ GROUPS: Final = (
     Group("runs", "see and steer runs"),
     Group("deployments", "see and run deployments"),
     Group("flows", "see flows"),
+    *limit_verbs.GROUPS,
     *told_verbs.GROUPS,
     *config_verbs.GROUPS,
 )
@@ -212,7 +213,7 @@ VERBS: Final = (
         ),
         "On this machine. `towpath runs inspect` shows what input a run waits for. Wrong input is refused with each"
         " wrong field, and the run waits on. A run that is paused goes on in its process. One that is suspended begins"
-        " anew: by its server if it is one of a served deployment, else in this command's own process, as with `towpath run`.",
+        " anew: by its server if it is one of a served deployment, else in this command's own process.",
     ),
     Verb(
         ("runs", "retry"),
@@ -323,6 +324,7 @@ VERBS: Final = (
             Example("towpath flows ls -n data", "the Flow resources of a namespace"),
         ),
     ),
+    *limit_verbs.VERBS,
     *told_verbs.VERBS,
     Verb(
         ("deploy",),

@@ -1,0 +1,113 @@
+"""`towpath limits …`: see and set limits, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from towpath.cli.exits import Exit
+from towpath.cli.output import Style, note, say, say_json, style_of, table
+from towpath.concurrency import delete_limit, list_limits, set_limit
+from towpath.console.looks import duration
+from towpath.errors import ConfigurationError, NotSet
+
+if TYPE_CHECKING:
+    import argparse
+
+    from towpath.concurrency.port import Claimant, LimitInUse
+
+_SHOWN: Final = 5
+
+
+def ls(asked: argparse.Namespace) -> int:
+    """List limits."""
+    found = list_limits()
+    if asked.json:
+        say_json(found)
+    elif not found:
+        note("There are no limits. `towpath limits set` makes one.")
+    else:
+        say(page(found, datetime.now(UTC), style_of(sys.stdout)))
+    return Exit.OK
+
+
+def set_(asked: argparse.Namespace) -> int:
+    """Make a limit, or change it."""
+    if asked.active and asked.inactive:
+        raise ConfigurationError("A limit is --active or --inactive, not both.")
+    active = True if asked.active else False if asked.inactive else None
+    slots = None if asked.slots is None else _number(asked.slots)
+    set_limit(asked.name, slots, slot_decay_per_second=asked.slot_decay_per_second, active=active)
+    (limit,) = [one for one in list_limits() if one.name == asked.name]
+    if asked.json:
+        say_json(limit)
+    else:
+        say(f"{limit.name} has {_slots(limit)}.")
+    return Exit.OK
+
+
+def delete(asked: argparse.Namespace) -> int:
+    """Delete limits."""
+    known = {limit.name for limit in list_limits()}
+    for name in asked.name:
+        if name not in known:  # all of them, before anything is done
+            raise NotSet(f"There is no limit {name!r} on this machine. `towpath limits ls` lists those that there are.")
+    for name in asked.name:
+        delete_limit(name)
+        if not asked.json:
+            say(f"{name} is deleted.")
+    if asked.json:
+        say_json(asked.name)
+    return Exit.OK
+
+
+def page(limits: Sequence[LimitInUse], now: datetime, style: Style) -> str:
+    """Write the list: a line for each limit, and below it who is at it."""
+    rows = [
+        (
+            limit.name,
+            str(limit.slots),
+            f"{limit.taken:.3g}",
+            str(len(limit.waiting)),
+            f"{limit.slot_decay_per_second:g} a second" if limit.slot_decay_per_second else "",
+            "" if limit.active else "inactive",
+        )
+        for limit in limits
+    ]
+    heading, *lines = table([("LIMIT", "SLOTS", "TAKEN", "WAITING", "DECAY", ""), *rows]).splitlines()
+    shown = [heading]
+    for limit, line in zip(limits, lines, strict=True):
+        shown += [line, *(style.faint(f"  {each}") for each in _at(limit, now))]
+    return "\n".join(shown)
+
+
+def _at(limit: LimitInUse, now: datetime) -> Iterator[str]:
+    for verb, claimants in (("held by", limit.holders), ("waits:", limit.waiting)):
+        for claimant in claimants[:_SHOWN]:
+            yield f"{verb} {_claimant(claimant, now)}"
+        if len(claimants) > _SHOWN:
+            yield f"{verb} {len(claimants) - _SHOWN} more"
+
+
+def _claimant(claimant: Claimant, now: datetime) -> str:
+    slots = f", {claimant.occupy} slots" if claimant.occupy > 1 else ""
+    process = "" if claimant.run is None else f" in process {claimant.process}"
+    return f"{claimant}{process}{slots}, for {duration((now - claimant.since).total_seconds())}"
+
+
+def _slots(limit: LimitInUse) -> str:
+    words = f"{limit.slots} slot{'' if limit.slots == 1 else 's'}"
+    if limit.slot_decay_per_second:
+        words += f", of which {limit.slot_decay_per_second:g} a second come free by themselves"
+    if not limit.active:
+        return f"{words}, and is inactive: it limits nothing"
+    return words if limit.slots else f"{words}: nobody gets in"
+
+
+def _number(given: str) -> int:
+    try:
+        return int(given)
+    except ValueError:
+        raise ConfigurationError(f"A limit has a whole number of slots, 0 or more; got {given!r}.") from None
