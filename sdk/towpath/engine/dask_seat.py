@@ -13,7 +13,6 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import distributed
@@ -32,6 +31,8 @@ _RUNS: Final = 16
 
 #: By Dask's key; a key is in one thread of a worker at a time.
 _seats: Final[dict[str, Seat]] = {}
+#: Keys that Dask has no use for any more, while their tasks have not ended.
+_unwanted: Final[set[str]] = set()
 _parcels: Final[dict[str, bytes]] = {}
 _facts: Final[OrderedDict[str, Any]] = OrderedDict()
 _lock: Final = threading.Lock()
@@ -49,7 +50,8 @@ def sit(topic: str, key: str) -> None:
     seat = Seat(EventWire(distributed.get_worker(), topic, key), topic)
     _seats[key] = seat
     try:
-        seat.serve()
+        if key not in _unwanted:
+            seat.serve()
     finally:
         if _seats.get(key) is seat:
             del _seats[key]
@@ -154,12 +156,15 @@ class Attendant(distributed.WorkerPlugin):  # type: ignore[misc]
 
     name = "towpath"
 
-    def transition(self, key: str, _: str, finish: str, **__: Any) -> None:
+    def transition(self, key: str, start: str, finish: str, **_: Any) -> None:
         """Look after a task that changes its state in the worker; called by Dask in the worker's event loop."""
-        if finish in ("cancelled", "released", "forgotten") and (seat := _seats.get(key)) is not None:
-            with suppress(Exception):
+        if start in ("executing", "long-running") and finish == "released":
+            _unwanted.add(key)  # first this, then the look; whoever takes a seat does it the other way round
+            if (seat := _seats.get(key)) is not None:
                 seat.part()
                 seat.on_rise()
+        else:
+            _unwanted.discard(key)
 
 
 class _LinesOfSeats(logging.Handler):

@@ -2,155 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sdk.runners.work import (
+    Odd,
+    call_another,
+    count_to,
+    count_tries,
+    double,
+    double_async,
+    doze,
+    fail,
+    fib,
+    kept,
+    leave,
+    pass_on_much,
+    say,
+    show,
+    submit_kept,
+    tell,
+    within,
+)  # fmt: skip
 
-from towpath import Future, ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner, flow, get_run_logger, runtime, task
-from towpath.cache_policies import INPUTS
+from towpath import Future, TaskRunner, flow, task
 from towpath.engine.drive import run_flow
 from towpath.engine.interrupts import Interrupt
-from towpath.errors import ConfigurationError, RunTimeout, SerializationError
+from towpath.errors import RunTimeout
 from towpath.runs import FlowRun
 from towpath.states import State, StateType
 
-RUNNERS: list[TaskRunner] = [
-    ThreadPoolTaskRunner(),
-    ThreadPoolTaskRunner(max_workers=1),
-    ProcessPoolTaskRunner(max_workers=1),
-    ProcessPoolTaskRunner(max_workers=2),
-]
-every_runner = pytest.mark.parametrize("runner", RUNNERS, ids=repr)
 
-
-class Odd(Exception):
-    """Cannot be built from its args."""
-
-    def __init__(self, code: int, *, why: str) -> None:
-        super().__init__(f"{why} ({code})")
-        self.code = code
-
-
-@task
-def double(x: int) -> int:
-    return 2 * x
-
-
-@task
-async def double_async(x: int) -> int:
-    return 2 * x
-
-
-@task
-def count_to(n: int) -> Any:
-    yield from range(n)
-
-
-@task
-def fail() -> None:
-    raise Odd(7, why="no")
-
-
-@task
-def fib(n: int) -> int:
-    if n < 2:
-        return n
-    first, second = fib.submit(n - 1), fib.submit(n - 2)
-    return first.result() + second.result()
-
-
-@task
-def call_another(x: int) -> int:
-    return double(x) + 1
-
-
-@task
-def tell() -> tuple[Any, ...]:
-    return runtime.flow_run.name, runtime.task_run.name, runtime.task_run.parameters, runtime.task_run.tags
-
-
-@task
-def say(word: str) -> None:
-    get_run_logger().warning("said %s", word)
-    logging.getLogger("elsewhere").warning("also %s", word)
-
-
-@task(log_prints=True)
-def show(word: str) -> None:
-    print(word)
-
-
-@task
-def doze(trace: Path) -> None:
-    trace.with_suffix(".begun").write_text(str(os.getpid()), encoding="utf-8")
-    try:
-        for _ in range(2000):
-            time.sleep(0.01)
-    finally:
-        trace.write_text("tidied", encoding="utf-8")
-
-
-@task(retries=2)
-def count_tries(trace: Path) -> int:
-    with trace.open("a", encoding="utf-8") as file:
-        file.write("x")
-    if len(trace.read_text(encoding="utf-8")) < 3:
-        raise ValueError("again")
-    return len(trace.read_text(encoding="utf-8"))
-
-
-@task
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@task
-def leave() -> None:
-    raise SystemExit(3)
-
-
-@task
-def pass_on_much() -> int:
-    made = [task(lambda i: bytes([i]) * 1_000_000).submit(i) for i in range(4)]
-    return sum(task(len).map(made).result())
-
-
-@task(cache_policy=INPUTS)
-def kept(trace: Path) -> int:
-    with trace.open("a", encoding="utf-8") as file:
-        file.write("x")
-    return len(trace.read_text(encoding="utf-8"))
-
-
-@task
-def submit_kept(trace: Path) -> int:
-    return kept.submit(trace).result()
-
-
-@task
-def submit_a_lock() -> str:
-    lock: Any = threading.Lock()
-    return str(double.submit(lock).wait())
-
-
-@task
-def pid(_: Any = None) -> int:
-    return os.getpid()
-
-
-def within(runner: TaskRunner, body: Callable[[], Any]) -> Any:
-    """Run a body as a flow."""
-    return flow(name="main", task_runner=runner)(body)()
-
-
-@every_runner
 class TestEveryRunner:
     """The contract."""
 
@@ -269,7 +154,7 @@ class TestEveryRunner:
 
         begun = time.monotonic()
         state = run_flow(flow(task_runner=runner)(body), {}, run=FlowRun("main"), interrupt=interrupt)
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < 20
         assert state.type is (StateType.CANCELLED if cancelled else StateType.CRASHED)
         assert {future.state.type for future in states} <= {state.type, StateType.CANCELLED}
         assert trace.read_text(encoding="utf-8") == "tidied"
@@ -287,66 +172,3 @@ class TestEveryRunner:
     def test_equal_runners_are_one(self, runner: TaskRunner) -> None:
         """So that options can be compared."""
         assert len({runner, runner.duplicate()}) == 1
-
-
-class TestProcesses:
-    """What only the runner on processes promises."""
-
-    def test_a_killed_worker_crashes_its_task(self) -> None:
-        """At once, and the next task gets a new one."""
-        states = within(ProcessPoolTaskRunner(1), lambda: [die.submit().wait(), double.submit(1).wait()])
-        assert [state.type for state in states] == [StateType.CRASHED, StateType.COMPLETED]
-        assert "killed by SIGKILL" in states[0].message
-
-    def test_a_killed_worker_is_an_ordinary_exception(self) -> None:
-        """A flow that is ready for failing tasks is ready for this one too."""
-
-        def body() -> str:
-            try:
-                die.submit().result()
-            except Exception as error:
-                return f"{type(error).__name__}: {error}"
-            return "lived"
-
-        told = within(ProcessPoolTaskRunner(1), body)
-        assert told.startswith("FlowRunCrashed: The worker of the task run 'die-0' was killed by SIGKILL.")
-
-    def test_processes_are_used_again_and_end_with_the_run(self) -> None:
-        """No more of them than workers, none of them this process, none left."""
-        pids = set(within(ProcessPoolTaskRunner(2), lambda: pid.map(range(20)).result()))
-        assert 1 <= len(pids) <= 2
-        assert os.getpid() not in pids
-        for number in pids:
-            with pytest.raises(ProcessLookupError):
-                os.kill(number, 0)
-
-    def test_an_argument_that_cannot_travel_is_named(self) -> None:
-        """And the task is not tried again."""
-        lock: Any = threading.Lock()
-        state = within(ProcessPoolTaskRunner(1), lambda: [double.with_options(retries=2).submit(lock).wait()])[0]
-        assert state.type is StateType.FAILED
-        assert isinstance(state.data, SerializationError)
-        assert "Argument 'x' of task 'double'" in str(state.data)
-
-    def test_a_nested_argument_that_cannot_travel_is_named(self) -> None:
-        """In the task that submits it."""
-        state = within(ProcessPoolTaskRunner(1), lambda: submit_a_lock.submit().result())
-        assert "Argument 'x' of task 'double'" in state
-
-    def test_a_value_that_cannot_travel_says_so(self) -> None:
-        """The task failed, and its worker goes on."""
-        made = task(name="make")(threading.Lock)
-        states = within(ProcessPoolTaskRunner(1), lambda: [made.submit().wait(), double.submit(1).wait()])
-        assert [state.type for state in states] == [StateType.FAILED, StateType.COMPLETED]
-        assert "that task 'make' returned" in str(states[0].data)
-
-    def test_tracebacks_travel_as_notes(self) -> None:
-        """So that one sees where in the worker it was."""
-        state = within(ProcessPoolTaskRunner(1), lambda: [fail.submit().wait()])[0]
-        assert 'raise Odd(7, why="no")' in "".join(state.data.__notes__)
-
-    @pytest.mark.parametrize("workers", [0, -1, True], ids=repr)
-    def test_a_pool_without_workers_is_refused(self, workers: Any) -> None:
-        """At least one, or None for as many as there are cores."""
-        with pytest.raises(ConfigurationError, match="max_workers"):
-            ProcessPoolTaskRunner(max_workers=workers)
