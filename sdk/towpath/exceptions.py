@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from towpath.errors import (
     ConfigurationError,
+    FlowPauseTimeout,
     FlowRunCancelled,
     FlowRunCrashed,
     FlowRunFailed,
+    FlowSuspended,
     MappingLengthMismatch,
     MappingMissingIterable,
     MissingContext,
     MissingResult,
     NotFound,
+    NotPausedError,
     ParameterError,
     SerializationError,
     TowpathError,
@@ -24,14 +27,17 @@ __all__ = [
     "ConfigurationError",
     "CrashedRun",
     "FailedRun",
+    "FlowPauseTimeout",
     "InvalidNameError",
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
     "MissingResult",
+    "NotPausedError",
     "ObjectNotFound",
     "ParameterBindError",
     "ParameterTypeError",
+    "Pause",
     "PausedRun",
     "PrefectException",
     "ReservedArgumentError",
@@ -49,6 +55,7 @@ MissingContextError = MissingContext
 ObjectNotFound = NotFound
 ParameterBindError = ParameterError
 ParameterTypeError = ParameterError
+Pause = FlowSuspended
 PausedRun = UnfinishedRun
 PrefectException = TowpathError
 ReservedArgumentError = ConfigurationError

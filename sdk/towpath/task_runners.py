@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from towpath.dask_runner import DaskTaskRunner
 from towpath.process_runner import ProcessPoolTaskRunner
 from towpath.runners import TaskRunner, ThreadPoolTaskRunner
 
-__all__ = ["ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+__all__ = ["ConcurrentTaskRunner", "DaskTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
 
 ConcurrentTaskRunner = ThreadPoolTaskRunner
