@@ -11,7 +11,7 @@ from towpath.cli.exits import Exit
 from towpath.cli.output import Style, note, say, say_json, style_of, table
 from towpath.concurrency import delete_limit, list_limits, set_limit
 from towpath.console.looks import duration
-from towpath.errors import ConfigurationError, NotSet
+from towpath.errors import ConfigurationError, HistoryError, NotSet
 
 if TYPE_CHECKING:
     import argparse
@@ -63,6 +63,17 @@ def delete(asked: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def slots_of(run_id: str) -> tuple[str, str]:
+    """Tell which slots a flow run holds, itself and for its task runs, and which it waits for, in words."""
+    try:
+        found = list_limits()
+    except (HistoryError, ConfigurationError):  # whoever asks after the run is told what is wrong with the history
+        return "", ""
+    holds = [_of(one, limit) for limit in found for one in limit.holders if one.run_id == run_id]
+    waits = [_of(one, limit) for limit in found for one in limit.waiting if one.run_id == run_id]
+    return _several(holds), _several(waits)
+
+
 def page(limits: Sequence[LimitInUse], now: datetime, style: Style) -> str:
     """Write the list: a line for each limit, and below it who is at it."""
     rows = [
@@ -95,6 +106,16 @@ def _claimant(claimant: Claimant, now: datetime) -> str:
     slots = f", {claimant.occupy} slots" if claimant.occupy > 1 else ""
     process = "" if claimant.run is None else f" in process {claimant.process}"
     return f"{claimant}{process}{slots}, for {duration((now - claimant.since).total_seconds())}"
+
+
+def _of(claimant: Claimant, limit: LimitInUse) -> str:
+    of = f"{claimant.occupy} slot{'' if claimant.occupy == 1 else 's'} of {limit.name}"
+    return of if claimant.task_run is None else f"{of} ({claimant.task_run})"
+
+
+def _several(words: Sequence[str]) -> str:
+    more = [f"and {len(words) - _SHOWN} more"] if len(words) > _SHOWN else []
+    return "\n".join([*words[:_SHOWN], *more])
 
 
 def _slots(limit: LimitInUse) -> str:

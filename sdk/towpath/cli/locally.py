@@ -28,6 +28,7 @@ class LocalRuns:
         history: the open history.
         cancel: ends a run of a served deployment, by its id; tells whether there was one to end.
         pauses: tells what a run waits for, by its id.
+        slots: tells which slots of limits a run holds, and which it waits for, in words, by its id.
         sleep: waits between two looks.
         now: the time.
     """
@@ -38,10 +39,12 @@ class LocalRuns:
         *,
         cancel: Callable[[str], bool],
         pauses: Callable[[str], Sequence[Pause]] = lambda _: (),
+        slots: Callable[[str], tuple[str, str]] = lambda _: ("", ""),
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._history, self._cancel, self._pauses, self._sleep, self._now = history, cancel, pauses, sleep, now
+        self._history, self._cancel, self._pauses, self._slots = history, cancel, pauses, slots
+        self._sleep, self._now = sleep, now
 
     @property
     def place(self) -> str:
@@ -73,7 +76,10 @@ class LocalRuns:
         (run,) = self._counted([record])
         states = tuple(map(_state, self._history.states(record.id)))
         pauses = tuple(self._pauses(record.id)) if record.is_live else ()
-        return replace(run, history=states, parent=parent, pauses=pauses)
+        holds, waits = self._slots(record.id) if record.is_live else ("", "")
+        return replace(
+            run, history=states, parent=parent, pauses=pauses, holds=holds or None, waiting_for=waits or None
+        )
 
     def tree(self, run: Run) -> Sequence[Run]:
         """Give a run and all below it."""

@@ -1,15 +1,15 @@
-"""The page that `towpath runs inspect` shows. Pure."""
+"""The pages that `towpath runs inspect` and `towpath deployments inspect` show. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from towpath.cli.output import Style, aligned, fields, moment
 from towpath.cli.pauses import shown
-from towpath.cli.seen import Counts, Run, TaskRun
+from towpath.cli.seen import Counts, Deployment, Run, TaskRun
 from towpath.console.looks import duration
 from towpath.states import StateType
 
@@ -41,6 +41,51 @@ def page(run: Run, tasks: Sequence[TaskRun], flags: str, now: datetime, style: S
     return "\n".join(parts)
 
 
+def deployment_page(deployment: Deployment, flags: str, style: Style) -> str:
+    """Write the page of a deployment.
+
+    Args:
+        deployment: the deployment.
+        flags: what to type for the place where it is.
+        style: colours.
+    """
+    parts = [f"{style.passed(deployment.ready)} {style.heading(deployment.name)}"]
+    parts += [deployment.message] if deployment.message else []
+    facts = [
+        ("Flow", deployment.flow),
+        ("Description", deployment.description or ""),
+        ("Version", deployment.version or ""),
+        ("Tags", ", ".join(deployment.tags)),
+        ("Parameters", "\n".join(f"{name} = {_short(value)}" for name, value in deployment.parameters.items())),
+        ("Takes", "\n".join(_taken(deployment.takes or {}))),
+        ("Created", moment(deployment.created)),
+    ]
+    parts += ["", fields(facts)]
+    if deployment.schedules:
+        off = "paused" if deployment.paused else ""
+        rows = [(f"  {one.says}", one.problem or off or ("" if one.active else "off")) for one in deployment.schedules]
+        parts += ["", style.heading("Schedules"), aligned(rows)]
+    if deployment.next_runs:
+        parts += ["", style.heading("Next runs"), *(f"  {moment(time)}" for time in deployment.next_runs)]
+    steer = ["resume" if deployment.paused else "pause"] if deployment.schedules else []
+    commands = [f"towpath deployments {verb} {deployment.name} {flags}".rstrip() for verb in ("run", *steer)]
+    return "\n".join([*parts, "", style.heading("Next"), *(f"  {command}" for command in commands)])
+
+
+def _taken(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a flow takes, a parameter a line."""
+    needed = schema.get("required") or ()
+    for name, one in (schema.get("properties") or {}).items():
+        kind = (
+            one.get("type")
+            or one.get("format")
+            or " or ".join(str(part.get("type") or "any") for part in one.get("anyOf") or ())
+        )
+        kind = " or ".join(kind) if isinstance(kind, list) else kind
+        default = f" = {_short(one['default'])}" if "default" in one else ""
+        yield f"{name}: {kind or 'any'}{default}{', needed' if name in needed else ''}"
+
+
 def _facts(run: Run, now: datetime) -> str:
     return fields(
         [
@@ -55,6 +100,7 @@ def _facts(run: Run, now: datetime) -> str:
             ("Ended", moment(run.ended)),
             ("Took" if run.ended else "Runs for", duration(run.seconds(now))),
             ("Waits for", run.waiting_for or ""),
+            ("Holds", run.holds or ""),
             ("Attempt", "" if run.attempt is None else str(run.attempt)),
             ("Job", run.job or ""),
             ("Pod", run.pod or ""),

@@ -116,6 +116,8 @@ class Run:
     result: Result | None = None
     waiting_for: str | None = None
     pauses: Sequence[Pause] = ()
+    holds: str | None = None
+    """Slots of limits that it and its task runs have, in words."""
     """What it waits for, and those below it, until somebody resumes them."""
     job: str | None = None
     pod: str | None = None
@@ -147,6 +149,18 @@ class TaskRun:
     run_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When runs of a deployment are due."""
+
+    name: str
+    says: str
+    """In words."""
+    active: bool
+    problem: str | None = None
+    """Why it makes no runs, although it should."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """A deployment: a resource of a cluster, or what is served on this machine."""
@@ -160,6 +174,15 @@ class Deployment:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
     created: datetime | None = None
+    paused: bool = False
+    """Whether its schedules make no runs, whatever each of them says."""
+    schedules: Sequence[Schedule] = ()
+    next_runs: Sequence[datetime] = ()
+    """When its schedules will make runs, as far as somebody has said so."""
+    description: str | None = None
+    version: str | None = None
+    takes: Mapping[str, Any] | None = None
+    """JSON Schema of its flow's parameters, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True)

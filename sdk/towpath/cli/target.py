@@ -96,12 +96,13 @@ def cluster_meant(asked: argparse.Namespace) -> Iterator[tuple[Cluster, Console]
 
 @contextmanager
 def _local_runs() -> Iterator[LocalRuns]:
+    from towpath.cli.limits import slots_of
     from towpath.cli.locally import LocalRuns
     from towpath.cli.pauses import pauses_of
     from towpath.history import open_history
     from towpath.serving.cancelling import cancel
 
-    local = LocalRuns(open_history(), cancel=cancel, pauses=pauses_of)
+    local = LocalRuns(open_history(), cancel=cancel, pauses=pauses_of, slots=slots_of)
     try:
         yield local
     finally:
