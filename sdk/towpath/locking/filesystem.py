@@ -139,7 +139,11 @@ class FileSystemLockManager:
 
     def _trouble(self, error: OSError) -> StorageError:
         why = error.strerror or str(error)
-        return StorageError(f"Locks cannot be taken in the folder {str(self.lock_files_directory)!r}: {why}.")
+        error.__suppress_context__ = True  # the steps in which a folder is made tell nobody anything
+        return StorageError(
+            f"Locks cannot be taken in the folder {str(self.lock_files_directory)!r}: {why}. See to that folder, or name"
+            " another: cache_policy=POLICY.configure(lock_manager=FileSystemLockManager('/shared/locks'))."
+        )
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, FileSystemLockManager) and other.lock_files_directory == self.lock_files_directory

@@ -111,7 +111,11 @@ class LocalFileSystem:
         os.makedirs(folder, exist_ok=True)
 
     def _trouble(self, what: str, error: OSError) -> StorageError:
-        trouble = StorageError(f"The result storage {self.basepath!r} cannot be {what}: {error.strerror or error}.")
+        told = f"The result storage {self.basepath!r} cannot be {what}: {error.strerror or error}."
+        if what == "written":
+            told += " See to that folder, or name another in result_storage=... or TOWPATH_RESULT_STORAGE."
+        error.__suppress_context__ = True  # the steps in which a folder is made tell nobody anything
+        trouble = StorageError(told)
         trouble.errno = error.errno
         return trouble
 
