@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from towpath.cli import config_verbs, limit_verbs, told_verbs
+from towpath.cli import config_verbs, deployment_verbs, limit_verbs, results_verbs, told_verbs
 from towpath.cli.arguments import FLOW_FILE, IN_CLUSTER, JSON, PARAMETERS, RUN, TARGET, TIMEOUT
 from towpath.cli.words import Argument, Example, Group, Verb, flag, many, place, value
 from towpath.states import StateType
@@ -16,10 +16,11 @@ _STATES: Final = " ".join(StateType)
 
 GROUPS: Final = (
     Group("runs", "see and steer runs"),
-    Group("deployments", "see and run deployments"),
+    Group("deployments", "see, run and steer deployments"),
     Group("flows", "see flows"),
     *limit_verbs.GROUPS,
     *told_verbs.GROUPS,
+    *results_verbs.GROUPS,
     *config_verbs.GROUPS,
 )
 
@@ -314,6 +315,7 @@ VERBS: Final = (
         "In a cluster only. A time that has its run already gets no other, whoever made it; so the command may be"
         " repeated. All runs are made at once, and their names go to standard output.",
     ),
+    *deployment_verbs.VERBS,
     Verb(
         ("flows", "ls"),
         "list flows: those applied to a cluster, or those that ran on this machine",
@@ -326,6 +328,7 @@ VERBS: Final = (
     ),
     *limit_verbs.VERBS,
     *told_verbs.VERBS,
+    deployment_verbs.SERVE,
     Verb(
         ("deploy",),
         "make the Flow and the Deployment of a flow, as YAML or in the cluster",
@@ -361,6 +364,7 @@ VERBS: Final = (
         ),
         "Parameters, their JSON Schema, description, timeout, retries, resources and template come from the code.",
     ),
+    *results_verbs.VERBS,
     *config_verbs.VERBS,
     Verb(
         ("doctor",),

@@ -128,6 +128,7 @@ class LocalPauses(BookFile):
             name=run.name,
             state=run.state.type,
             state_name=run.state.name,
+            has_process=run.process is not None,
             pauses=tuple(map(pause_of, rows)),
             names=tree,
             why_not_again=why_not,
@@ -156,17 +157,6 @@ class LocalPauses(BookFile):
                 if time.monotonic() >= patience:
                     raise PauseError(str(error)) from None
                 time.sleep(_LOOK_SECONDS)
-
-    def verdict(self, pause: Pause) -> Future[str]:
-        """Give a future that ends when the run has taken the answer, with "", or refused it, with why."""
-
-        def look() -> str | None:
-            row = self._row(None, pause)
-            if row is None or row["state_type"] != StateType.PAUSED:
-                return ""
-            return row["refused"] if row["answered"] is None else None
-
-        return self.expect(look)
 
     def begin_anew(self, run_id: str) -> Begun:
         """Have a run begin anew: one that ended otherwise than well, or is suspended without anything to answer."""
@@ -272,7 +262,8 @@ class LocalPauses(BookFile):
             if not taken:
                 raise NotPausedError(f"Run {row['name']!r} has been resumed already, by somebody else.")
             if not pause.is_suspension:
-                return Begun(then=Next.GOES_ON, run_id=pause.run_id, name=row["name"])
+                verdict = self._verdict(pause, _last_state(connection, pause.run_id))
+                return Begun(then=Next.GOES_ON, run_id=pause.run_id, name=row["name"], verdict=verdict)
             top = top_of(connection, pause.run_id)
             assert top is not None
             if top["process"] is not None:
@@ -286,6 +277,16 @@ class LocalPauses(BookFile):
                 )
             server = self._begin(connection, top["id"], RESUMING)
         return self._told(top, server)
+
+    def _verdict(self, pause: Pause, last_state: int) -> Future[str]:
+        def look() -> str | None:
+            row = self._row(None, pause)
+            if row is not None and row["answered"] is None:
+                return row["refused"] or ""
+            with self._lock:
+                return "" if row is None or _last_state(self._connection, pause.run_id) > last_state else None
+
+        return self.expect(look)
 
     def _begin(self, connection: sqlite3.Connection, run_id: str, name: str) -> int | None:
         waiting.begin_anew(connection, run_id, State(StateType.SCHEDULED, name), time.time())
@@ -310,3 +311,9 @@ class LocalPauses(BookFile):
 
 def _begun(run: sqlite3.Row, then: Next) -> Begun:
     return Begun(then=then, run_id=run["id"], name=run["name"])
+
+
+def _last_state(connection: sqlite3.Connection, run_id: str) -> int:
+    """Give the number of the state that a run has entered last; numbers grow."""
+    row = connection.execute("SELECT max(number) FROM flow_run_states WHERE run_id = ?", (run_id,)).fetchone()
+    return row[0] or 0

@@ -49,6 +49,8 @@ class Standing:
     name: str
     state: StateType
     state_name: str
+    has_process: bool
+    """Whether a process works on it."""
     pauses: Sequence[Pause] = ()
     """What it, and those below it, wait for now."""
     names: Mapping[str, str]
@@ -78,6 +80,8 @@ class Begun:
     run_id: str
     """Of the run that goes on or begins anew: the one that was meant, or the one above it whose process it is in."""
     name: str
+    verdict: Future[str] | None = None
+    """Of a run that goes on: ends when it has taken the answer, with "", or refused it, with why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +161,6 @@ class Pauses(Protocol):
         Raises:
             NotPausedError: it has been answered, or the run has gone on or ended otherwise.
         """
-        ...
-
-    def verdict(self, pause: Pause) -> Future[str]:
-        """Give a future that ends when the run has taken the answer, with "", or refused it, with why."""
         ...
 
     def begin_anew(self, run_id: str) -> Begun:

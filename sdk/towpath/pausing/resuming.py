@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from towpath.errors import NotPausedError, ParameterError, PauseError
 from towpath.pausing.here import pauses
-from towpath.pausing.port import Begun, Next, Pause, Pauses, Standing
+from towpath.pausing.port import Begun, Pause, Pauses, Standing
 from towpath.pausing.waiting import Wait, Waits, deadline
 from towpath.pausing.wanted import check_schema
 from towpath.states import RESUMING, StateType
@@ -47,6 +47,8 @@ def the_pause(standing: Standing) -> Pause | None:
         raise PauseError(f"Several runs below {standing.name!r} wait: {waiting}. Say which is to be resumed.")
     if found:
         return found[0]
+    if standing.state is StateType.PAUSED and standing.has_process:
+        raise NotPausedError(f"Run {standing.name!r} has been resumed already, by somebody else.")
     if standing.state is StateType.PAUSED:
         return None
     hint = f" To try it again: towpath runs retry {standing.name}" if _may_be_tried_again(standing) else ""
@@ -82,10 +84,9 @@ def check(standing: Standing, pause: Pause | None, run_input: Any) -> dict[str, 
 def _answer(book: Pauses, pause: Pause, told: dict[str, Any] | None) -> Waits[Begun]:
     """Answer a pause, and see that the run takes it."""
     begun = book.answer(pause, told)
-    if begun.then is Next.GOES_ON:
-        verdict = book.verdict(pause)
-        yield Wait(verdict, deadline(_VERDICT_SECONDS))
-        if verdict.done() and (refused := verdict.result()):
+    if begun.verdict is not None:
+        yield Wait(begun.verdict, deadline(_VERDICT_SECONDS))
+        if begun.verdict.done() and (refused := begun.verdict.result()):
             raise ParameterError(refused)
     return begun
 
