@@ -22,7 +22,8 @@ from towpath.errors import UnreadableRecord
 VERSION: Final = 1
 _MARK: Final = "towpath-result"
 _PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
-_LONGEST_LINE: Final = 16_384
+#: Bytes of the line, at most.
+LONGEST_LINE: Final = 16_384
 _written: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -69,13 +70,13 @@ def encode(metadata: RecordMetadata, data: bytes) -> bytes:
     return _written(line).encode() + b"\n" + data
 
 
-def decode(record: bytes) -> tuple[RecordMetadata, memoryview]:
-    """Take a record apart.
+def heading(record: bytes) -> tuple[RecordMetadata, int]:
+    """Read what is known of a result, and where its value begins; the first `LONGEST_LINE` bytes are enough.
 
     Raises:
         UnreadableRecord: it is damaged, no record at all, or of a newer Towpath (`newer`).
     """
-    end = record.find(b"\n", 0, _LONGEST_LINE)
+    end = record.find(b"\n", 0, LONGEST_LINE)
     try:
         told = json.loads(record[: max(end, 0)])
         version = told[_MARK]
@@ -86,10 +87,19 @@ def decode(record: bytes) -> tuple[RecordMetadata, memoryview]:
             f"it was written by a newer Towpath ({told.get('towpath', 'unknown')}; this is {__version__})", newer=True
         )
     try:
-        metadata = RecordMetadata(**{name: value for name, value in told.items() if name in _FIELDS})
+        return RecordMetadata(**{name: value for name, value in told.items() if name in _FIELDS}), end + 1
     except TypeError:
         raise UnreadableRecord("its beginning is damaged") from None
-    data = memoryview(record)[end + 1 :]
+
+
+def decode(record: bytes) -> tuple[RecordMetadata, memoryview]:
+    """Take a record apart.
+
+    Raises:
+        UnreadableRecord: it is damaged, no record at all, or of a newer Towpath (`newer`).
+    """
+    metadata, begin = heading(record)
+    data = memoryview(record)[begin:]
     if len(data) != metadata.size:
         raise UnreadableRecord(f"it is damaged: {len(data)} bytes are there of {metadata.size}")
     if crc32(data) != metadata.crc32:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from towpath.cli.port import Runs, Taken, Wanted
-from towpath.cli.seen import Deployment, Run
+from towpath.cli.seen import Deployment, Run, Schedule
 from towpath.deployments import Asked
-from towpath.errors import NotFound
+from towpath.errors import Conflict, NotFound
+from towpath.serving.bell import ring
 from towpath.serving.book import Book
 from towpath.serving.calling import Caller
 from towpath.serving.orders import KnownDeployment
+from towpath.serving.register import Pause
 
 
 class LocalDeployments:
@@ -31,6 +33,20 @@ class LocalDeployments:
     def list(self) -> Sequence[Deployment]:
         """Give all that the book knows."""
         return [_deployment(known) for known in self._book.deployments()]
+
+    def get(self, name: str) -> Deployment:
+        """Give one."""
+        return _deployment(self._known(name))
+
+    def pause(self, name: str, paused: bool) -> Deployment:
+        """Tell whoever serves it, who forgets it when it is started anew."""
+        known = self._known(name)
+        if not known.is_served:
+            what = "there is nothing to pause" if paused else "they make runs again when it is"
+            raise Conflict(f"Deployment {known.key!r} is not served at present: its schedules make no runs; {what}.")
+        self._book.pause([known.key], Pause.YES if paused else Pause.NO)
+        ring(self._book.path, known.server)
+        return self.get(known.key)
 
     def takes(self, deployment: str) -> Taken:
         """Look the deployment up; what its flow takes, its server has said."""
@@ -72,4 +88,9 @@ def _deployment(known: KnownDeployment) -> Deployment:
         message=message if known.is_served else "not served at present: its runs wait",
         parameters=known.parameters,
         tags=tuple(sorted(known.tags)),
+        paused=known.is_paused,
+        schedules=tuple(Schedule(one.key, one.says, one.active) for one in known.schedules),
+        description=known.description,
+        version=known.version,
+        takes=known.parameter_schema,
     )

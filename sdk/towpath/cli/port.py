@@ -145,6 +145,23 @@ class Deployments(Protocol):
         """Give all, by name."""
         ...
 
+    def get(self, name: str) -> Deployment:
+        """Give one, with all that is known of it.
+
+        Raises:
+            NotFound: there is no such deployment; the message says which there are.
+        """
+        ...
+
+    def pause(self, name: str, paused: bool) -> Deployment:
+        """Have its schedules make no runs, or make them again; runs that there are go on.
+
+        Raises:
+            NotFound: there is no such deployment; the message says which there are.
+            Conflict: nobody would heed it.
+        """
+        ...
+
     def takes(self, deployment: str) -> Taken:
         """Tell what a run takes.
 

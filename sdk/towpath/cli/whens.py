@@ -28,6 +28,24 @@ def since(text: str, now: datetime, flag: str = "--since") -> datetime:
     return at(text, flag, "30m, 2h, 7d, or a date or time such as 2026-01-31")
 
 
+def length(text: str, flag: str) -> timedelta:
+    """Read a length of time.
+
+    Args:
+        text: seconds, or `90s`, `30m`, `2h`, `7d`, `1w`.
+        flag: where it was typed, for the message.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if said := _AGO.fullmatch(text.strip()):
+        return timedelta(**{_UNITS[said[2]]: int(said[1])})
+    try:
+        return timedelta(seconds=float(text))
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(f"{flag} takes seconds, or 30m, 2h, 7d; got {text!r}.") from error
+
+
 def at(text: str, flag: str, takes: str = "a date or time such as 2026-01-31T06:00") -> datetime:
     """Read a date or time in ISO 8601; without an offset it is local.
 

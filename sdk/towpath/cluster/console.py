@@ -91,6 +91,18 @@ class Console:
             )
         )
 
+    def suspend_deployment(self, name: str, suspend: bool) -> Body:
+        """Have the schedules of a Deployment make no runs, or make them again."""
+        return self._sender.send(
+            Request(
+                "PATCH",
+                self._towpath("deployments", name),
+                f"{'suspend' if suspend else 'resume'} Deployment {name!r} in namespace {self.namespace!r}",
+                body=_json({"spec": {"suspend": suspend or None}}),
+                content_type=MERGE_PATCH,
+            )
+        )
+
     def pods(self, run: str) -> Sequence[Body]:
         """List the pods that there are of a run's attempts."""
         aim = f"list the pods of run {run!r} in namespace {self.namespace!r}"
