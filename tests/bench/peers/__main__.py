@@ -5,6 +5,7 @@ python -m tests.bench.peers [PAGE]        docs/benchmarks.md by default
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -37,7 +38,7 @@ _WATCH_SECONDS: Final = 62
 
 def main() -> None:
     """Measure everything, print the table, write the page."""
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     for tool in venvs.REQUIREMENTS:
         venvs.make(tool)
     folder = Path(tempfile.mkdtemp(prefix="bench-peers-"))
@@ -52,7 +53,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     written = Path(sys.argv[1]) if len(sys.argv) > 1 else venvs.ROOT / "docs" / "benchmarks.md"
     installs = {tool: venvs.installed(tool) for tool in venvs.REQUIREMENTS}
-    written.write_text(page.rendered(figures, installs, time.monotonic() - began), encoding="utf-8")
+    written.write_text(page.rendered(figures, installs, time.monotonic() - began, load), encoding="utf-8")
     print(page.table(figures, installs))
 
 

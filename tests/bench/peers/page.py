@@ -34,23 +34,25 @@ _HOW: Final = """\
 - Peers are not like for like. DBOS keeps every step's result in SQLite, as Prefect and Towpath keep states; Luigi and Dask keep no record of a task. DBOS has no thread pool for steps and no cache; a long dash says that there is nothing to compare.
 - *Lateness* is of {lateness}; *memory of a mapped task* is the growth of the process's peak, by the number of tasks.
 
-Machine: {machine}. Versions: {versions}. {date}; the whole took {minutes:.0f} minutes.
+Machine: {machine}; {load:.1f} processes wanted to run when it began. Versions: {versions}. {date}; the whole took {minutes:.0f} minutes.
 """
 
 
-def rendered(figures: Figures, installs: Installs, seconds: float) -> str:
+def rendered(figures: Figures, installs: Installs, seconds: float, load: float) -> str:
     """Give the whole page, in Markdown.
 
     Args:
         figures: what was measured.
         installs: distributions and bytes, by tool.
         seconds: what measuring took.
+        load: how many processes wanted to run before it began.
     """
     how = _HOW.format(
         rounds=max(len(each) for by_tool in figures.values() for each in by_tool.values()),
         limits="; ".join(f"{row.what.removesuffix(', wall')}: {row.limit}" for row in ROWS),
         lateness="runs that were due every ten seconds, for a minute",
         machine=_machine(),
+        load=load,
         versions=", ".join(f"{tool} {venvs.version_of(tool)}" for tool in installs),
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         minutes=seconds / 60,
