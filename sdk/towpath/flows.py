@@ -147,6 +147,41 @@ class Flow(Definition[P, R]):
 
         serve_flow(self, name, options)
 
+    def deploy(
+        self,
+        name: str | None = None,
+        *,
+        image: str | None = None,
+        entrypoint: str | None = None,
+        context: str | None = None,
+        namespace: str | None = None,
+        force: bool = False,
+        **options: Unpack[DeploymentOptions],
+    ) -> str:
+        """Make a Flow and a Deployment of the flow in a cluster, or bring them up to date; give the Deployment's name.
+
+        Use:
+            etl.deploy("nightly", image="registry.example/etl:1", cron="0 2 * * *", parameters={"day": "yesterday"})
+
+        Args:
+            name: of the Deployment; the flow's own by default.
+            image: holds the code; the flow's own by default. Nothing is built: that is for whoever builds images.
+            entrypoint: where the flow is in the image, `pkg.mod:fn` or `path/file.py:fn`; as here by default, seen from
+                the working directory.
+            context: of the kubeconfig; the current one by default.
+            namespace: TOWPATH_NAMESPACE or the context's own by default.
+            force: take over what somebody else has set.
+            **options: see `towpath.serving.deployment.DeploymentOptions`.
+
+        Raises:
+            ConfigurationError: an option that cannot be, no image, no cluster, or a flow that no pod could load.
+            ParameterError: parameters that do not fit the flow.
+            ClusterError: the cluster refuses, or cannot be reached.
+        """
+        from towpath.cluster.deploying import deploy
+
+        return deploy(self, name, image, entrypoint, context, namespace, force, **options)
+
     def generate_mermaid_graph(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """Draw the tasks and flows that the flow calls, and what waits for what, as a Mermaid flowchart.
 
