@@ -9,9 +9,9 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from towpath.context import RunContext, current_claims, current_tags
+from towpath.context import RunContext, current_claims, current_tags, enter, leave
 from towpath.engine.calls import task_execution
 from towpath.engine.effects import Lost
 from towpath.engine.interrupts import OutOfTime
@@ -25,9 +25,6 @@ from towpath.errors import SerializationError
 from towpath.futures import Future
 from towpath.runs import FlowRun, TaskRun
 from towpath.states import TERMINAL, State, StateType
-
-if TYPE_CHECKING:
-    from towpath.history.notes import RowNote
 
 #: How long a task that was told to end may take for its `finally` blocks before nobody waits for it. Whoever waits for
 #: one whose time is up does so for a second.
@@ -224,13 +221,18 @@ class Counterpart:
         if (recorder := self._scope.surroundings.recorder) is not None:
             recorder.leave(run, state)
 
-    def on_tell(self, note: RowNote) -> None:
-        """Record what the task tells beside states and log lines."""
-        if (recorder := self._scope.surroundings.recorder) is not None:
-            recorder.tell(note)
+    def on_tell(self, what: str, *told: Any) -> None:
+        """Take an artifact or an event of the task's to where those of its flow run go."""
+        from towpath.telling.outlets import outlet
+
+        token = enter(self._current.run_context)
+        try:
+            getattr(outlet(), what)(*told)
+        finally:
+            leave(token)
 
     def on_flush(self, ticket: int) -> None:
-        """Let the task read what it has told; that may take a while."""
+        """Wait until others can read what the task has told; that may take a while."""
         recorder = self._scope.surroundings.recorder
 
         def flush() -> None:
@@ -239,6 +241,20 @@ class Counterpart:
             self.wire.send("answer", ticket, None)
 
         THREADS.start(flush)
+
+    def on_latest(self, ticket: int, key: str) -> None:
+        """Let the task read an artifact; that may take a while."""
+
+        def read() -> None:
+            from towpath.telling.outlets import outlet
+
+            try:
+                answer: Any = outlet().latest(key)
+            except Exception as error:
+                answer = error
+            self.wire.send("answer", ticket, answer)
+
+        THREADS.start(read)
 
     def on_line(self, fields: dict[str, Any]) -> None:
         """Log a line of the worker's here."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from towpath.flows import Flow
     from towpath.futures import Future
-    from towpath.history.notes import RowNote
     from towpath.runs import FlowRun, TaskRun
     from towpath.states import State
+    from towpath.telling.port import Outlet
 
 
 class Clock(Protocol):
@@ -95,9 +95,6 @@ class Recorder(Protocol):
     def leave(self, run: FlowRun, state: State[Any]) -> None:
         """Take note that a flow run has told a state of its own, its hooks for it done."""
 
-    def tell(self, note: RowNote) -> None:
-        """Take note of something that is told beside states and log lines: an artifact, an event."""
-
     def flush(self) -> None:
         """Wait until all that was noted can be read by others, or cannot be."""
 
@@ -125,3 +122,5 @@ class Surroundings:
     """Keeps the record; None: somebody else does."""
     screen: Screen | None = None
     """Shows the runs; None: nobody watches."""
+    outlet: Outlet | None = None
+    """Takes artifacts and events; None: as this process is set up (`towpath.telling.outlets`)."""

@@ -31,8 +31,12 @@ from towpath.runs import FlowRun, TaskRun
 from towpath.states import State, StateType
 
 if TYPE_CHECKING:
-    from towpath.history.notes import RowNote
+    from datetime import datetime
+    from uuid import UUID
+
+    from towpath.events import Event
     from towpath.tasks import Task
+    from towpath.telling.port import Origin, RecordedArtifact
 
 
 class Worker:
@@ -162,7 +166,8 @@ class RemoteScope(Scope):
     is_remote = True
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__(None, Surroundings(SYSTEM.clock, SYSTEM.dice, None, Notes(worker)))
+        surroundings = Surroundings(SYSTEM.clock, SYSTEM.dice, recorder=Notes(worker), outlet=RemoteOutlet(worker))
+        super().__init__(None, surroundings)
         self.worker = worker
 
     def number(self, task_name: str) -> int:
@@ -205,13 +210,35 @@ class Notes:
         """Take note that a flow run has told a state of its own."""
         self._worker.wire.send("leave", _bare(run), _without_data(state))
 
-    def tell(self, note: RowNote) -> None:
-        """Take note of something that is told beside states and log lines."""
-        self._worker.wire.send("tell", note)
-
     def flush(self) -> None:
         """Wait until all that was noted can be read by others."""
         self._worker.ask("flush")
+
+
+class RemoteOutlet:
+    """Sends what runs here tell to the process of the flow run, which knows where it goes."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def artifact(self, artifact: RecordedArtifact) -> None:
+        """Take an artifact."""
+        self._worker.wire.send("tell", "artifact", artifact)
+
+    def progress(self, artifact_id: UUID, progress: float, description: str | None, updated: datetime) -> None:
+        """Take how far the work of a progress artifact is by now."""
+        self._worker.wire.send("tell", "progress", artifact_id, progress, description, updated)
+
+    def event(self, event: Event, origin: Origin) -> None:
+        """Take an event."""
+        self._worker.wire.send("tell", "event", event, origin)
+
+    def latest(self, key: str) -> RecordedArtifact | None:
+        """Give the latest version of an artifact."""
+        answer = self._worker.ask("latest", key)
+        if isinstance(answer, Exception):
+            raise answer
+        return cast("RecordedArtifact | None", answer)
 
 
 class Lines(logging.Handler):

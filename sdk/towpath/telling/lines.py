@@ -48,7 +48,7 @@ class LogLines:
             "created": artifact.created.isoformat(),
         }
         how_much = f", {size:,} bytes" if isinstance(artifact.data, str) else f", {artifact.data:g} %"
-        self._write(f"Artifact {name} ({artifact.type}{how_much})", "artifact", told)
+        self._write(f"Artifact {name} ({artifact.type}{how_much})", "artifact", told, artifact.task_run)
 
     def progress(self, artifact_id: UUID, progress: float, description: str | None, updated: datetime) -> None:
         """Write how far the work is."""
@@ -64,7 +64,7 @@ class LogLines:
     def event(self, event: Event, origin: Origin) -> None:
         """Write an event."""
         told = event.as_json() | {"flow_run_id": origin.flow_run_id, "task_run_id": origin.task_run_id}
-        self._write(f"Event {event.event!r} of {event.resource.id!r}", "event", told)
+        self._write(f"Event {event.event!r} of {event.resource.id!r}", "event", told, origin.task_run)
 
     def latest(self, key: str) -> RecordedArtifact | None:
         """Refuse: a log is not read back."""
@@ -74,11 +74,12 @@ class LogLines:
             " with towpath.results.ResultStore."
         )
 
-    def _write(self, message: str, kind: str, told: Mapping[str, Any]) -> None:
+    def _write(self, message: str, kind: str, told: Mapping[str, Any], task_run: str | None = None) -> None:
         configure()
         logger = logging.getLogger(TOLD)
-        logger.setLevel(logging.INFO)  # in a worker process, too
-        logger.info("%s", message, extra={**fields_of(current()), "told": {kind: told}})
+        logger.setLevel(logging.INFO)
+        fields = fields_of(current()) | ({} if task_run is None else {"task_run": task_run})
+        logger.info("%s", message, extra={**fields, "told": {kind: told}})
         if not (self._has_said_why or is_pod() or settings.log_format() == "json"):
             self._has_said_why = True
             logger.warning(

@@ -11,8 +11,8 @@ from towpath.history.notes import RowNote
 from towpath.telling.port import Origin, RecordedArtifact
 
 if TYPE_CHECKING:
-    from towpath.engine.ports import Recorder
     from towpath.events import Event
+    from towpath.history.recorder import Recorder
 
 #: Whoever tells more than this at once waits until it is written, so that memory stays bounded.
 _LARGE: Final = 64 * 1024

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from towpath.context import current
 from towpath.names import ENV_RUN
 from towpath.telling.port import Origin, Outlet
 
-if TYPE_CHECKING:
-    from towpath.engine.ports import Recorder
-
 
 def outlet() -> Outlet:
-    """Give the place for what the current code tells: the history, unless this is a pod, or it is switched off."""
+    """Give the place for what the current code tells.
+
+    In a process of its own that only calls a task, it is where the process of the flow run says; else the history of
+    this machine, unless this is a pod, or the history is switched off.
+    """
+    context = current()
+    if context is not None and context.scope is not None and context.scope.surroundings.outlet is not None:
+        return context.scope.surroundings.outlet
     if is_pod() or not _keeps_history():
         from towpath.telling.lines import LINES
 
         return LINES
+    from towpath.history.recorder import RECORDER
     from towpath.telling.local import HistoryOutlet
 
-    return HistoryOutlet(_recorder())
+    return HistoryOutlet(RECORDER)
 
 
 def origin() -> Origin:
@@ -50,12 +54,3 @@ def _keeps_history() -> bool:
         return history_file() is not None
     except OSError:  # the recorder has told, and records nothing
         return False
-
-
-def _recorder() -> Recorder:
-    """Give what takes notes for the current run: this process's recorder, or the way to that of the flow run."""
-    from towpath.history.recorder import RECORDER
-
-    context = current()
-    scope = None if context is None else context.scope
-    return (None if scope is None else scope.surroundings.recorder) or RECORDER
