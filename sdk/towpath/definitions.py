@@ -224,7 +224,7 @@ class Definition(Generic[P, R]):
 
     def _check(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ConfigurationError(f"A name is a text; got {self.name!r}.")
+            raise ConfigurationError(f"A name is a text with something to read in it; got {self.name!r}.")
         if self.is_flow and _UNFIT_IN_NAMES & set(self.name):
             raise ConfigurationError(
                 f"A flow's name is a text without {' '.join(sorted(_UNFIT_IN_NAMES))}; got {self.name!r}."

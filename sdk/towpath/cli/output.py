@@ -15,6 +15,10 @@ from towpath.cli.seen import SeenState, as_json
 from towpath.console.looks import BOLD, COLOURS, DIM, GREEN, LEVEL_COLOURS, MARKS, RED, WAITING, has_colours, painted
 
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
+#: What a terminal would obey instead of showing it; names come from anywhere.
+_COMMANDS: Final = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f-\x9f\u2028\u2029]|\x1b(?!\[[0-9;]*m)")
+#: Characters of a cell, at most.
+_CELL: Final = 200
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -66,6 +70,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Lay out rows without headings."""
+    rows = [[_cell(text) for text in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -120,6 +125,12 @@ def say_json_line(value: Any) -> None:
     """Write JSON in one line, at once: whoever reads a stream wants it now."""
     say(json.dumps(as_json(value), ensure_ascii=False))
     sys.stdout.flush()
+
+
+def _cell(text: str) -> str:
+    """Give a text that fits into one line, and does nothing to the terminal but to stand there."""
+    text = _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return text if len(text) <= _CELL or _ESCAPES.search(text) else f"{text[: _CELL - 1]}…"
 
 
 def _width(text: str) -> int:
