@@ -184,11 +184,17 @@ class Received(Generic[T]):
 
     def _next(self) -> Waits[T]:
         book = pauses()
-        come = book.expect(lambda: book.received(self._run_id, self._prefix, after=self._last, besides=self._besides))
-        yield Wait(come, deadline(self._seconds))
-        if not come.done():
+
+        def look() -> Message | None:
+            return book.received(self._run_id, self._prefix, after=self._last, besides=self._besides)
+
+        message = look()
+        if message is None:
+            come = book.expect(look)
+            yield Wait(come, deadline(self._seconds))
+            message = come.result() if come.done() else look()
+        if message is None:
             raise TimeoutError(f"No {self._prefix} input has come within {self._seconds:g} s.")
-        message = come.result()
         self._last = message.number
         marked: T = self._marked(self._wanted.read(message.value, f"run {self._run_id!r}"), message)
         return marked

@@ -175,8 +175,6 @@ class LocalPauses(BookFile):
             is_suspended = state is StateType.PAUSED and run["process"] is None
             if not (state.is_terminal or is_suspended):
                 raise PauseError(f"Run {run['name']!r} goes on ({run['state_name']}). Wait for its end, or cancel it.")
-            if (why_not := why_not_again(connection, run)) is not None:
-                raise PauseError(f"Run {run['name']!r} cannot begin anew: {why_not}")
             if is_waited_for(connection, run_id):
                 above = connection.execute("SELECT name FROM flow_runs WHERE id = ?", (run["parent_id"],)).fetchone()
                 parent = "another" if above is None else repr(above["name"])
@@ -184,6 +182,8 @@ class LocalPauses(BookFile):
                     f"Run {run['name']!r} was called by run {parent}. Have that begin anew: it calls this one again,"
                     " and takes what is kept."
                 )
+            if (why_not := why_not_again(connection, run)) is not None:
+                raise PauseError(f"Run {run['name']!r} cannot begin anew: {why_not}")
             server = self._begin(connection, run_id, RESUMING if is_suspended else AWAITING_RETRY)
         return self._told(run, server)
 

@@ -166,12 +166,12 @@ def wait_here(
             stands = True
         answered = book.answered(pause)
         yield Wait(answered, until)
-        if not answered.done():
+        pause = answered.result() if answered.done() else book.enter(pause)  # a last look
+        if not pause.is_answered:
             raise FlowPauseTimeout(
                 f"Flow run {run.name!r} was paused, and nobody resumed it within {seconds:g} s. Give it more time:"
                 " pause_flow_run(timeout=…), in seconds; None for as long as it takes."
             )
-        pause = answered.result()
 
 
 def _paused(run: FlowRun, pause: Pause, wanted: Wanted[Any] | None, is_asked_for: bool) -> str:

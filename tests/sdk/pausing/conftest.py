@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -92,5 +93,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv("TOWPATH_HISTORY", str(file))
     monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
     monkeypatch.delenv("TOWPATH_RUN", raising=False)
+    monkeypatch.chdir(Path.cwd())  # a run that begins anew goes to its own folder
+    monkeypatch.setattr(sys, "path", list(sys.path))
     yield Scene(file)
     RECORDER.close()

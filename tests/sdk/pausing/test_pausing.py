@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
-
 from tests.sdk.pausing.conftest import Going, Scene, until
 from tests.sdk.pausing.flows import Approval, pauses
+
 from towpath import (
     apause_flow_run,
     aresume_flow_run,
@@ -99,14 +100,14 @@ def test_several_pauses_are_told_apart(scene: Scene) -> None:
 
     going = Going(twice)
     for answer in (1, 2, 3):
-        resume_flow_run(until(lambda: waiting_for(scene, "twice", answer), "the pause").id, run_input=answer)
+        until(partial(has_paused, scene, "twice", times=answer), "the pause")
+        resume_flow_run(scene.run().id, run_input=answer)
     assert going.result() == [1, 2, 3]
 
 
-def waiting_for(scene: Scene, flow_name: str, times: int) -> object:
-    """Give the run if it has paused so often, and waits."""
-    run = scene.waiting(flow_name)
-    return run if scene.states(run.id).count("Paused") == times else None
+def has_paused(scene: Scene, flow_name: str, *, times: int) -> bool:
+    """Tell whether a run has paused so often, and waits."""
+    return scene.states(scene.waiting(flow_name).id).count("Paused") == times
 
 
 def test_a_pause_that_was_answered_is_passed_when_the_run_is_tried_again(scene: Scene) -> None:
@@ -170,8 +171,7 @@ def test_async_flows_wait_in_their_loop(scene: Scene) -> None:
         assert me is not None
 
         async def answer(value: int) -> None:
-            while await asyncio.to_thread(lambda: scene.run(me).state.name) != "Paused":
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(scene.waiting, "asks")
             await aresume_flow_run(me, run_input=value)
 
         answering = asyncio.create_task(answer(1))

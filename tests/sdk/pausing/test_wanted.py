@@ -133,5 +133,5 @@ def test_input_that_nobody_wants_is_refused() -> None:
 @pytest.mark.parametrize("kind", [object(), type("Strange", (), {})], ids=["no type", "no form in JSON"])
 def test_a_type_without_a_form_in_json_is_refused_at_once(kind: Any) -> None:
     """Whoever wrote the flow is told before anybody waits."""
-    with pytest.raises(TypeError, match="has no form in JSON. Use a RunInput"):
+    with pytest.raises(TypeError, match=r"has no form in JSON\. Use a RunInput"):
         Wanted(kind)
