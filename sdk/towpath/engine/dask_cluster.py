@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import distributed
@@ -13,6 +14,7 @@ import distributed
 from towpath.engine.dask_hub import Hub
 from towpath.engine.threads import THREADS, block
 from towpath.errors import ConfigurationError
+from towpath.loggers import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +63,10 @@ class Connection:
     def close(self) -> None:
         """Let go of the cluster, and take away what was made."""
         if self._made.acquire(timeout=_START_SECONDS):
-            self._stack.close()
+            try:
+                self._stack.close()
+            except Exception:  # what the tasks did is done
+                get_logger("towpath.dask").exception("The Dask cluster could not be left in order.")
 
     def _make(self) -> None:
         try:
@@ -77,7 +82,12 @@ class Connection:
         where: Any = runner.address or runner.cluster
         if where is None:
             make = _class_of(runner.cluster_class)
-            where = self._stack.enter_context(make(**runner.cluster_kwargs))
+            try:
+                where = self._stack.enter_context(make(**runner.cluster_kwargs))
+            except Exception as error:
+                raise ConfigurationError(
+                    f"{make!r} made no Dask cluster: {error} If processes of its own failed, they have said why above."
+                ) from error
         if runner.adapt_kwargs:
             where.adapt(**runner.adapt_kwargs)
         try:
@@ -87,9 +97,19 @@ class Connection:
         hub = Hub(client)
         self._stack.callback(hub.close)
         if runner.performance_report_path is not None:
-            self._stack.enter_context(client.as_current())
-            self._stack.enter_context(distributed.performance_report(runner.performance_report_path))
+            self._stack.enter_context(_reported(client, runner.performance_report_path))
         return hub
+
+
+@contextmanager
+def _reported(client: distributed.Client, path: str) -> Iterator[None]:
+    """Have Dask write a report of what is done meanwhile; it looks for the client in the context of each call."""
+    report = distributed.performance_report(path)
+    with client.as_current():
+        report.__enter__()
+    yield
+    with client.as_current():
+        report.__exit__(None, None, None)
 
 
 def _class_of(wanted: str | Callable[..., Any] | None) -> Callable[..., Any]:

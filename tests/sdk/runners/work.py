@@ -97,6 +97,21 @@ def die() -> None:
 
 
 @task
+def die_after(trace: Path) -> None:
+    with trace.open("a", encoding="utf-8") as file:
+        file.write("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
+def submit_and_wait(trace: Path) -> None:
+    try:
+        doze.submit(trace).result()
+    finally:
+        trace.with_name("outer").touch()
+
+
+@task
 def leave() -> None:
     raise SystemExit(3)
 
