@@ -24,6 +24,8 @@ _MARK: Final = "towpath-result"
 _PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
 #: Bytes of the line, at most.
 LONGEST_LINE: Final = 16_384
+#: Characters of a key and of a source that stand in the line, for people; each takes six bytes of JSON at most.
+_READABLE: Final = 1_000
 _written: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -41,6 +43,7 @@ class RecordMetadata:
     expires: float | None = None
     """Seconds since the epoch; None: never."""
     key: str = ""
+    """For people: where the record is found says the storage; a very long key is cut."""
     source: str = ""
     """Which run it is the result of, for people."""
     at: str = ""
@@ -53,6 +56,7 @@ class RecordMetadata:
         return self.expires is not None and now >= self.expires
 
 
+_CUT: Final = frozenset({"key", "source"})
 _FIELDS: Final = tuple(field.name for field in fields(RecordMetadata))
 
 
@@ -66,7 +70,7 @@ def encode(metadata: RecordMetadata, data: bytes) -> bytes:
     line: dict[str, Any] = {_MARK: VERSION}
     for name in _FIELDS:
         if (value := getattr(metadata, name)) is not None and value != "":
-            line[name] = value
+            line[name] = value if name not in _CUT or len(value) <= _READABLE else f"{value[:_READABLE]}…"
     return _written(line).encode() + b"\n" + data
 
 
