@@ -92,7 +92,8 @@ class TestClusters:
         self, dask_cluster: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """It is logged, and the run's result stands."""
-        runner = DaskTaskRunner(cluster=dask_cluster, performance_report_path=str(tmp_path / "no" / "report.html"))
+        (tmp_path / "file").touch()
+        runner = DaskTaskRunner(cluster=dask_cluster, performance_report_path=str(tmp_path / "file" / "report.html"))
         assert within(runner, lambda: double.submit(1).result()) == 2
         assert "The Dask cluster could not be left in order." in caplog.messages
 
