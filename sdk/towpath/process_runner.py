@@ -38,6 +38,11 @@ class ProcessPoolTaskRunner:
         self.max_workers = max_workers
         self._pool: Pool | None = None
 
+    @property
+    def width(self) -> int:
+        """How many tasks run at once."""
+        return self.max_workers or settings.max_workers() or _cores()
+
     def duplicate(self) -> ProcessPoolTaskRunner:
         """Give a fresh one for a flow run."""
         return ProcessPoolTaskRunner(self.max_workers)
@@ -47,7 +52,7 @@ class ProcessPoolTaskRunner:
         if self._pool is None:
             from towpath.engine.pool import Pool
 
-            self._pool = Pool(Lane(self.max_workers or settings.max_workers() or _cores()))
+            self._pool = Pool(Lane(self.width))
         call.take_to(self._pool.call)
         self._pool.lane.start(call)
 

@@ -74,6 +74,11 @@ class ThreadPoolTaskRunner:
         self.max_workers = max_workers
         self._lane: Lane | None = None
 
+    @property
+    def width(self) -> int | None:
+        """How many tasks run at once; None: as many as there are."""
+        return settings.max_workers() if self.max_workers is None else self.max_workers
+
     def duplicate(self) -> ThreadPoolTaskRunner:
         """Give a fresh one for a flow run."""
         return ThreadPoolTaskRunner(self.max_workers)
@@ -81,7 +86,7 @@ class ThreadPoolTaskRunner:
     def submit(self, call: TaskCall) -> None:
         """Have the call made in a thread, when there is room for it."""
         if self._lane is None:
-            self._lane = Lane(settings.max_workers() if self.max_workers is None else self.max_workers)
+            self._lane = Lane(self.width)
         self._lane.start(call)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from towpath.concurrency.port import Ticket
 
 #: Wishes of one kind that wait in the file.
 WINDOW: Final = 16
-Kind: TypeAlias = tuple[frozenset[str], int, bool, frozenset[int]]
+Kind: TypeAlias = tuple[frozenset[str], int, bool, frozenset[int], str | None]
 
 
 class Backlog:
@@ -36,14 +36,17 @@ class Backlog:
         for ticket in reversed(list(tickets)):
             self._queues.setdefault(kind_of(ticket), deque()).appendleft(ticket)
 
-    def take(self, waiting: Mapping[Kind, int]) -> Iterator[Ticket]:
+    def take(self, waiting: Mapping[Kind, int], held: Mapping[Kind, int]) -> Iterator[Ticket]:
         """Take wishes out that may go into the file.
 
         Args:
             waiting: how many of each kind wait there.
+            held: how many of each kind have their slots.
         """
         for kind, queue in list(self._queues.items()):
             room = WINDOW - waiting.get(kind, 0)
+            if (abreast := queue[0].wish.abreast) is not None:
+                room = min(room, abreast - waiting.get(kind, 0) - held.get(kind, 0))
             while queue and (room > 0 or queue[0].has_left):
                 ticket = queue.popleft()
                 if not ticket.has_left:
@@ -51,10 +54,6 @@ class Backlog:
                     yield ticket
             if not queue:
                 del self._queues[kind]
-
-    def before(self, ticket: Ticket) -> int:
-        """Tell how many of its kind are here."""
-        return len(self._queues.get(kind_of(ticket), ()))
 
     def clear(self) -> list[Ticket]:
         """Take all out."""
@@ -65,7 +64,7 @@ class Backlog:
 def kind_of(ticket: Ticket) -> Kind:
     """Give what makes two wishes the same."""
     wish = ticket.wish
-    return wish.names, wish.occupy, wish.is_task, wish.within
+    return wish.names, wish.occupy, wish.is_task, wish.within, wish.run_id
 
 
 def count(tickets: Iterable[Ticket]) -> Counter[Kind]:

@@ -65,6 +65,7 @@ class Dealer:
             Tokens of other processes that have been given slots.
         """
         leaving = self._leaving()
+        held = [ticket for number, ticket in self._held.items() if number not in leaving]
         taken: list[Ticket] = []
         try:
             with Desk.opened(connection, time.time) as desk:
@@ -72,7 +73,9 @@ class Dealer:
                 still = {number: ticket for number, ticket in self._waiting.items() if number not in leaving}
                 turn = _Turn(self.token, desk, still)
                 turn.admit()
-                while fresh := list(self._backlog.take(count(turn.waiting.values()))):
+                while fresh := list(
+                    self._backlog.take(count(turn.waiting.values()), count([*held, *turn.held.values()]))
+                ):
                     taken += fresh
                     turn.enter(fresh)
                     turn.admit()

@@ -33,6 +33,8 @@ class Wish:
     """Whether a task run wants them for its tags."""
     within: frozenset[int] = frozenset()
     """Numbers of the claims that the code round it holds."""
+    abreast: int | None = None
+    """How many of this kind the flow run could make use of at once, if that is known: more would keep slots idle."""
     run_id: str | None = None
     run: str | None = None
     """Name of the flow run."""

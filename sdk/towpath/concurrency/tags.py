@@ -84,7 +84,8 @@ class Gate:
         Args:
             begin: called, from another thread, when they are there; or when they cannot be had, which `admit` tells.
         """
-        request = self._new()
+        scope = self._execution.context.scope
+        request = self._new(None if scope is None else scope.width)
 
         def ring() -> None:
             with self._lock:
@@ -139,13 +140,14 @@ class Gate:
                 if request is not None:
                     request.leave()
 
-    def _new(self) -> Request:
+    def _new(self, abreast: int | None = None) -> Request:
         run = self._execution.run
         flow_run = run.flow_run
         wish = Wish(
             names=self._names,
             is_task=True,
             within=self._within,
+            abreast=abreast,
             run_id=None if flow_run is None else flow_run.id,
             run=None if flow_run is None else flow_run.name,
             task_run=run.name,

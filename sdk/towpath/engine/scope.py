@@ -59,6 +59,11 @@ class Scope:
         """What runs children elsewhere; None: they run in this process."""
         return self.surroundings.launcher
 
+    @property
+    def width(self) -> int | None:
+        """How many submitted tasks run at once, where the task runner says it; None: any number."""
+        return getattr(self._made_runner(), "width", None)
+
     def number(self, task_name: str) -> int:
         """Count the calls of a task, from 0."""
         return next(self._numbers.setdefault(task_name, itertools.count()))
@@ -77,10 +82,7 @@ class Scope:
 
     def submit(self, call: TaskCall) -> None:
         """Hand a call to the task runner."""
-        if self._runner is None:
-            chosen = self._task_runner or ThreadPoolTaskRunner()
-            self._runner = chosen() if isinstance(chosen, type) else chosen.duplicate()
-        self._runner.submit(call)
+        self._made_runner().submit(call)
 
     def settle(self, how: Settle) -> None:
         """Bring all that was started to its end, in synchronous code."""
@@ -105,6 +107,12 @@ class Scope:
                 except TimeoutError:
                     self._abandon(how)
         self._close()
+
+    def _made_runner(self) -> TaskRunner:
+        if self._runner is None:
+            chosen = self._task_runner or ThreadPoolTaskRunner()
+            self._runner = chosen() if isinstance(chosen, type) else chosen.duplicate()
+        return self._runner
 
     def _begin_to_settle(self, how: Settle) -> float | None:
         if how.how is How.FINISH:

@@ -347,6 +347,29 @@ def test_thousands_that_wait_need_no_thread_each(file: Path) -> None:
     assert many() < 50
 
 
+def test_a_flow_takes_no_more_slots_than_its_task_runner_can_use(file: Path) -> None:
+    """With two workers it holds two of ten slots, however many tasks it has submitted; others get the rest."""
+    set_limit("tag:heavy", 10)
+    go_on = threading.Event()
+
+    @task(tags=["heavy"])
+    def work() -> None:
+        assert go_on.wait(PATIENCE)
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
+    def narrow() -> None:
+        futures = [work.submit() for _ in range(20)]
+        until(lambda: state() == {"tag:heavy": (2, 0)})
+        with concurrency("tag:heavy", occupy=8, timeout_seconds=PATIENCE):
+            assert state() == {"tag:heavy": (10, 0)}
+        go_on.set()
+        for future in futures:
+            future.result(timeout=PATIENCE)
+
+    narrow()
+    assert told(file, "narrow")[-1] == ["AwaitingConcurrencySlot", "Running", "Completed"]
+
+
 def test_a_killed_process_gives_its_tasks_slots_back(file: Path) -> None:
     """Tags limit the tasks of all processes; when one is killed the next gets in."""
     set_limit("tag:heavy", 1)
