@@ -169,7 +169,8 @@ class ProgressArtifact(Artifact):
         return _per_cent(self.progress)
 
 
-def _create_link(
+@either
+def create_link_artifact(
     link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
 ) -> UUID:
     """Keep a link.
@@ -189,7 +190,8 @@ def _create_link(
     return _create(LinkArtifact(link=link, link_text=link_text, key=key, description=description)).id
 
 
-def _create_markdown(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
+@either
+def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
     """Keep a text in Markdown; the arguments else are those of `create_link_artifact`.
 
     Args:
@@ -200,7 +202,8 @@ def _create_markdown(markdown: str, key: str | None = None, description: str | N
     return _create(MarkdownArtifact(markdown=markdown, key=key, description=description)).id
 
 
-def _create_table(table: Table, key: str | None = None, description: str | None = None) -> UUID:
+@either
+def create_table_artifact(table: Table, key: str | None = None, description: str | None = None) -> UUID:
     """Keep a table; the arguments else are those of `create_link_artifact`.
 
     Args:
@@ -211,7 +214,8 @@ def _create_table(table: Table, key: str | None = None, description: str | None 
     return _create(TableArtifact(table=table, key=key, description=description)).id
 
 
-def _create_image(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
+@either
+def create_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
     """Keep an image by its URL; the arguments else are those of `create_link_artifact`.
 
     Args:
@@ -222,7 +226,8 @@ def _create_image(image_url: str, key: str | None = None, description: str | Non
     return _create(ImageArtifact(image_url=image_url, key=key, description=description)).id
 
 
-def _create_progress(progress: float, key: str | None = None, description: str | None = None) -> UUID:
+@either
+def create_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
     """Keep how far some work is; the arguments else are those of `create_link_artifact`.
 
     Args:
@@ -233,7 +238,8 @@ def _create_progress(progress: float, key: str | None = None, description: str |
     return _create(ProgressArtifact(progress=progress, key=key, description=description)).id
 
 
-def _update_progress(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
+@either
+def update_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
     """Tell how far the work of a progress artifact is by now.
 
     Args:
@@ -257,18 +263,12 @@ def _update_progress(artifact_id: UUID, progress: float, description: str | None
     return known
 
 
-create_link_artifact = either(_create_link)
-create_markdown_artifact = either(_create_markdown)
-create_table_artifact = either(_create_table)
-create_image_artifact = either(_create_image)
-create_progress_artifact = either(_create_progress)
-update_progress_artifact = either(_update_progress)
-acreate_link_artifact = awaited(_create_link)
-acreate_markdown_artifact = awaited(_create_markdown)
-acreate_table_artifact = awaited(_create_table)
-acreate_image_artifact = awaited(_create_image)
-acreate_progress_artifact = awaited(_create_progress)
-aupdate_progress_artifact = awaited(_update_progress)
+acreate_link_artifact = awaited(create_link_artifact)
+acreate_markdown_artifact = awaited(create_markdown_artifact)
+acreate_table_artifact = awaited(create_table_artifact)
+acreate_image_artifact = awaited(create_image_artifact)
+acreate_progress_artifact = awaited(create_progress_artifact)
+aupdate_progress_artifact = awaited(update_progress_artifact)
 
 
 def _create(artifact: Artifact) -> RecordedArtifact:

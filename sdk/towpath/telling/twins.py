@@ -6,22 +6,28 @@ So scripts run that were written for either. `aget` and the like are the same, t
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
-
-from towpath.context import current
+from types import FrameType
+from typing import Any, Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_ASYNCHRONOUS: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+#: Code within a function that is no function to those who read it.
+_WITHIN: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"})
 
 
 def either(function: Callable[P, T]) -> Callable[P, T]:
-    """Have a function give a coroutine where it is called by asynchronous code."""
+    """Have a function give a coroutine where it is called by the code of an `async def`, which can await it.
+
+    What such code calls, a synchronous task or any other function, cannot, and gets the value at once.
+    """
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        if not _is_awaited():
+        if not _is_asynchronous(sys._getframe(1)):  # noqa: SLF001 there is no other way to see who calls
             return function(*args, **kwargs)
         in_loop: Any = awaited(function)(*args, **kwargs)
         return in_loop  # type: ignore[no-any-return]
@@ -41,15 +47,7 @@ def awaited(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     return call
 
 
-def _is_awaited() -> bool:
-    """Tell whether the code that calls is asynchronous, and not a synchronous task or flow that such code calls."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    context = current()
-    definition = None if context is None else context.task or context.flow
-    return definition is None or definition.is_async
+def _is_asynchronous(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name in _WITHIN:
+        frame = frame.f_back
+    return frame is not None and bool(frame.f_code.co_flags & _ASYNCHRONOUS)

@@ -254,16 +254,10 @@ def test_a_task_reads_what_it_has_just_told(towpath: Harness, runner: Any) -> No
 
 
 def test_asynchronous_code_awaits(told: Timeline) -> None:
-    """Functions give what is awaited, and so do their twins; a synchronous task in an asynchronous flow just calls."""
-
-    @task
-    def plain() -> UUID:
-        return create_markdown_artifact("plain", key="plain")
+    """Functions give what is awaited, and so do their twins, also those of a comprehension."""
 
     @flow
     async def tells() -> Any:
-        made = plain()
-        assert isinstance(made, UUID)
         progress = await acreate_progress_artifact(1, key="progress")
         await aupdate_progress_artifact(progress, 2)
         await update_progress_artifact(progress, 3)
@@ -271,6 +265,8 @@ def test_asynchronous_code_awaits(told: Timeline) -> None:
         await acreate_image_artifact("i", key="image")
         await acreate_table_artifact([], key="table")
         await acreate_markdown_artifact("m", key="markdown")
+        await asyncio.gather(*(create_markdown_artifact("g", key=f"gathered-{n}") for n in range(2)))
+        await asyncio.gather(*[create_markdown_artifact("g", key=f"gathered-{n}") for n in range(2, 4)])
         created = await MarkdownArtifact(markdown="c", key="class").create()
         assert await MarkdownArtifact.get("class") == created == await MarkdownArtifact.aget("class")
         assert await MarkdownArtifact.aget_or_create("class", markdown="d") == (created, False)
@@ -278,9 +274,34 @@ def test_asynchronous_code_awaits(told: Timeline) -> None:
 
     last = asyncio.run(tells())
     found = told.artifacts()
-    assert {one.key for one in found} == {"plain", "progress", "link", "image", "table", "markdown", "class", "last"}
+    gathered = {f"gathered-{n}" for n in range(4)}
+    assert {one.key for one in found} == {"progress", "link", "image", "table", "markdown", "class", "last", *gathered}
     assert {one.flow_run_id for one in found} == {last.flow_run_id}
     assert next(one for one in found if one.key == "progress").data == 3.0
+
+
+def test_what_asynchronous_code_calls_does_not_await(told: Timeline) -> None:
+    """A synchronous task, a function and a hook of an asynchronous flow tell at once: they have nothing to await with."""
+
+    @task
+    def in_task() -> None:
+        create_markdown_artifact("x", key="task")
+
+    def in_function() -> None:
+        create_markdown_artifact("x", key="function")
+
+    def in_hook(*_: Any) -> None:
+        create_markdown_artifact("x", key="hook")
+
+    @flow(on_completion=[in_hook])
+    async def calls() -> None:
+        in_task()
+        in_function()
+        await asyncio.to_thread(in_function)
+
+    asyncio.run(calls())
+    assert sorted(one.key or "" for one in told.artifacts()) == ["function", "function", "hook", "task"]
+    assert None not in {one.flow_run_id for one in told.artifacts()}
 
 
 def test_artifacts_go_with_their_run(towpath: Harness, told: Timeline) -> None:
