@@ -7,10 +7,10 @@ get_run_context().flow_run.name
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from towpath.errors import MissingContext
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from towpath.runs import FlowRun, TaskRun
     from towpath.tasks import Task
     from towpath.transactions import BaseTransaction
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class RunContext:
@@ -110,6 +114,17 @@ class TaskRunContext:
         """Give the run that the current code belongs to if that is a task run."""
         context = current()
         return None if context is None or context.task_run is None else context
+
+
+def with_context(fn: Callable[P, R]) -> Callable[P, R]:
+    """Let a function belong to the current run in whichever thread or process it is called.
+
+    Use: `with ThreadPoolExecutor() as pool: pool.map(with_context(parse), pages)`, or a `multiprocessing.Pool`, where
+    the function has to be fit for travel, and what it logs is written but not kept.
+    """
+    from towpath.carrying import Carried
+
+    return Carried(fn)
 
 
 @contextmanager

@@ -12,11 +12,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from towpath import loggers
-from towpath.loggers import get_run_logger
+from towpath.context import RunContext
+from towpath.loggers import RunLogger, get_run_logger, run_logger
 
-__all__ = ["disable_run_logger", "get_logger", "get_run_logger"]
+if TYPE_CHECKING:
+    from towpath.flows import Flow
+    from towpath.runs import FlowRun, TaskRun
+    from towpath.tasks import Task
+
+__all__ = ["disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger"]
+
+
+def flow_run_logger(flow_run: FlowRun, flow: Flow[..., Any] | None = None) -> RunLogger:
+    """Give the logger of a flow run, such as one that a hook is told of."""
+    return run_logger(RunContext(flow=flow, flow_run=flow_run, scope=None, log_prints=False))
+
+
+def task_run_logger(task_run: TaskRun, task: Task[..., Any] | None = None) -> RunLogger:
+    """Give the logger of a task run, such as one that a hook is told of."""
+    return run_logger(
+        RunContext(flow=None, flow_run=task_run.flow_run, scope=None, log_prints=False, task=task, task_run=task_run)
+    )
 
 
 def get_logger(name: str | None = None) -> logging.Logger:

@@ -10,8 +10,10 @@ import towpath
 from towpath import errors, flow, task
 from towpath.context import FlowRunContext, TaskRunContext
 from towpath.exceptions import FailedRun, MissingContextError, UnfinishedRun
+from towpath.flows import Flow
 from towpath.futures import PrefectFuture
-from towpath.logging import disable_run_logger, get_logger, get_run_logger
+from towpath.logging import disable_run_logger, flow_run_logger, get_logger, get_run_logger, task_run_logger
+from towpath.runs import FlowRun, TaskRun
 from towpath.states import Failed
 
 LINES = [
@@ -21,7 +23,7 @@ LINES = [
     "from prefect.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE",
     "from prefect.concurrency.asyncio import concurrency, rate_limit",
     "from prefect.concurrency.sync import concurrency, rate_limit",
-    "from prefect.context import FlowRunContext, TaskRunContext, get_run_context, tags",
+    "from prefect.context import FlowRunContext, TaskRunContext, get_run_context, tags, with_context",
     "from prefect.deployments import run_deployment",
     "from prefect.events import emit_event",
     "from prefect.exceptions import CancelledRun, CrashedRun, FailedRun, MissingContextError, MissingResult",
@@ -130,6 +132,35 @@ def test_runs_log_nothing_while_their_logger_is_disabled(caplog: pytest.LogCaptu
         assert not caplog.records
         main()
         assert "heard" in caplog.messages
+
+
+def test_hooks_have_the_logger_of_their_run(caplog: pytest.LogCaptureFixture) -> None:
+    """By `get_run_logger()`, or by the run that they are told of: the same lines, which name the run."""
+
+    def tell_of_task(task: object, run: TaskRun, state: object) -> None:
+        get_run_logger().info("asked %s", run.name)
+        task_run_logger(run).info("told %s", run.name)
+
+    def tell_of_flow(flow: Flow[..., object], run: FlowRun, state: object) -> None:
+        get_run_logger().info("asked %s", run.name)
+        flow_run_logger(run, flow).info("told %s", run.name)
+
+    @task(on_completion=[tell_of_task])
+    def work() -> None: ...
+
+    @flow(flow_run_name="main", on_completion=[tell_of_flow])
+    def main() -> None:
+        work()
+
+    with caplog.at_level(logging.INFO, "towpath"):
+        main()
+    told = [record for record in caplog.records if record.message.startswith(("asked", "told"))]
+    assert [(one.message, one.name, vars(one)["run"], vars(one).get("task_run")) for one in told] == [
+        ("asked work-0", "towpath.task_runs", "main", "work-0"),
+        ("told work-0", "towpath.task_runs", "main", "work-0"),
+        ("asked main", "towpath.flow_runs", "main", None),
+        ("told main", "towpath.flow_runs", "main", None),
+    ]
 
 
 @pytest.mark.parametrize(
