@@ -12,6 +12,7 @@ In an async flow `pause_flow_run` and `suspend_flow_run` give a coroutine: `awai
 `resume_flow_run` in code that runs in an event loop. Their typed twins are `apause_flow_run`, and so on.
 """
 
+# ruff: noqa: ASYNC109 timeouts as the synchronous twins have them
 from __future__ import annotations
 
 import asyncio
@@ -68,9 +69,23 @@ def pause_flow_run(
     return _in_flow(_wait(wait_for_input, timeout, key, is_suspension=False))
 
 
+@overload
+async def apause_flow_run(
+    wait_for_input: None = None,
+    timeout: float | None = 3600,
+    poll_interval: float | None = None,
+    key: str | None = None,
+) -> None: ...
+@overload
+async def apause_flow_run(
+    wait_for_input: type[T],
+    timeout: float | None = 3600,
+    poll_interval: float | None = None,
+    key: str | None = None,
+) -> T: ...
 async def apause_flow_run(
     wait_for_input: type[T] | None = None,
-    timeout: float | None = 3600,  # noqa: ASYNC109 the twin's
+    timeout: float | None = 3600,
     poll_interval: float | None = None,
     key: str | None = None,
 ) -> T | None:
@@ -120,10 +135,24 @@ def suspend_flow_run(
     return _in_flow(_wait(wait_for_input, timeout, key, is_suspension=True))
 
 
+@overload
+async def asuspend_flow_run(
+    wait_for_input: None = None,
+    flow_run_id: UUID | str | None = None,
+    timeout: float | None = 3600,
+    key: str | None = None,
+) -> None: ...
+@overload
+async def asuspend_flow_run(
+    wait_for_input: type[T],
+    flow_run_id: UUID | str | None = None,
+    timeout: float | None = 3600,
+    key: str | None = None,
+) -> T: ...
 async def asuspend_flow_run(
     wait_for_input: type[T] | None = None,
     flow_run_id: UUID | str | None = None,
-    timeout: float | None = 3600,  # noqa: ASYNC109 the twin's
+    timeout: float | None = 3600,
     key: str | None = None,
 ) -> T | None:
     """Do as `suspend_flow_run`, in an event loop."""

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
 from typing import Any, assert_type
 
-from towpath import Future, FutureList, State, ThreadPoolTaskRunner, as_completed, flow, task, unmapped, wait
+from towpath import (
+    Future,
+    FutureList,
+    State,
+    ThreadPoolTaskRunner,
+    apause_flow_run,
+    as_completed,
+    asuspend_flow_run,
+    flow,
+    pause_flow_run,
+    suspend_flow_run,
+    task,
+    unmapped,
+    wait,
+)
+from towpath.input import Received, receive_input
 
 
 @task
@@ -136,3 +151,14 @@ plain(x="1")  # type: ignore[call-overload]
 named(1, nam="x")  # type: ignore[call-overload]
 task(retrys=3)  # type: ignore[call-overload]
 flow(retries="3")  # type: ignore[call-overload]
+
+
+async def waiting() -> None:
+    assert_type(pause_flow_run(wait_for_input=int), int)
+    pause_flow_run(key="a")
+    assert_type(suspend_flow_run(wait_for_input=list[str], timeout=None), list[str])
+    assert_type(await apause_flow_run(wait_for_input=int), int)
+    assert_type(await asuspend_flow_run(wait_for_input=int), int)
+    assert_type(receive_input(int), Received[int])
+    for number in receive_input(int):
+        assert_type(number, int)

@@ -51,6 +51,8 @@ class LocalPauses(BookFile):
         HistoryError: it cannot be opened or written.
     """
 
+    holds = "Pauses, and the answers to them,"
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._watch = Watch(self.has_changed)
@@ -283,8 +285,8 @@ class LocalPauses(BookFile):
             row = self._row(None, pause)
             if row is not None and row["answered"] is None:
                 return row["refused"] or ""
-            with self._lock:
-                return "" if row is None or _last_state(self._connection, pause.run_id) > last_state else None
+            newer = "SELECT 1 FROM flow_run_states WHERE run_id = ? AND number > ? LIMIT 1"
+            return "" if row is None or self._look(newer, (pause.run_id, last_state)) else None
 
         return self.expect(look)
 

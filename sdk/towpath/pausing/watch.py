@@ -58,14 +58,23 @@ class Watch:
                 if not waiting:
                     self._is_watching = False
                     return
-            try:
-                if self._has_changed() or is_new or time.monotonic() - looked >= CLOSER_SECONDS:
-                    looked = time.monotonic()
-                    for future, look in waiting:
-                        if (found := look()) is not None:
-                            future.complete(State(StateType.COMPLETED, data=found))
-            except HistoryError as error:
-                for future, _ in waiting:
-                    future.complete(State(StateType.CRASHED, message=str(error), data=error))
+            if self._is_news() or is_new or time.monotonic() - looked >= CLOSER_SECONDS:
+                looked = time.monotonic()
+                for future, look in waiting:
+                    _look(future, look)
             waiting, future = [], None  # nothing here keeps those alive who have given up
             time.sleep(LOOK_SECONDS)
+
+    def _is_news(self) -> bool:
+        try:
+            return self._has_changed()
+        except HistoryError:
+            return True  # each look will tell what is wrong
+
+
+def _look(future: Future[T], look: Callable[[], T | None]) -> None:
+    try:
+        if (found := look()) is not None:
+            future.complete(State(StateType.COMPLETED, data=found))
+    except Exception as error:  # whoever waits is told; the others wait on
+        future.complete(State(StateType.CRASHED, message=str(error), data=error))
