@@ -6,7 +6,11 @@ import asyncio
 import os
 import time
 
-from towpath import flow, get_run_logger, run_deployment, runtime, task
+from towpath import ProcessPoolTaskRunner, flow, get_run_logger, run_deployment, runtime, task
+from towpath.artifacts import create_markdown_artifact, create_table_artifact
+from towpath.blocks.system import Secret
+from towpath.events import emit_event
+from towpath.variables import Variable
 
 
 class OutOfStock(Exception):
@@ -170,3 +174,25 @@ def meddle(with_run: str) -> int:
         verify=ssl.create_default_context(cafile=str(folder / "ca.crt")),
     )
     return answer.status_code
+
+
+@task
+def part(n: int) -> None:
+    """Tell an artifact and an event in a task."""
+    create_table_artifact([{"n": n}], key=f"part-{n}")
+    emit_event("part.done", {"towpath.resource.id": f"part-{n}"}, payload={"n": n})
+
+
+@flow
+def tell(in_processes: bool = False) -> dict[str, object]:
+    """Tell things, and give back what was told by whoever runs this, the secret's length only."""
+    runner = ProcessPoolTaskRunner(max_workers=1) if in_processes else None
+    create_markdown_artifact("# All well", key="report")
+    flow(lambda: part.map(range(2)).wait(), name="parts", inline=True, task_runner=runner)()
+    return {
+        "batch": Variable.get("my-batch"),
+        "region": Variable.get("region"),
+        "missing": Variable.get("missing", default="default"),
+        "characters": [len(Secret.load(name).get()) for name in ("warehouse/password", "token")],
+        "shown": str(Secret.load("token")),
+    }
