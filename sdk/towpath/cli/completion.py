@@ -129,12 +129,18 @@ def _path_patterns(between: str = " | ") -> str:
 
 def _offered() -> Iterator[tuple[str, list[str]]]:
     """Give what may stand after a verb: verbs, or flags."""
+    verbs = _by_path()
+    meant = {group.word: _flags(verbs[f"{group.word} {group.default}"]) for group in GROUPS if group.default}
     for path, offers in _verbs_below().items():
-        yield path, [*offers, *(["--help", "--version"] if not path else ["--help"])]
-    for path, verb in _by_path().items():
-        flags = [flag for argument in verb.arguments if not argument.is_positional for flag in argument.flags]
+        yield path, [*offers, *meant.get(path, []), "--help", *(["--version"] if not path else [])]
+    for path, verb in verbs.items():
+        flags = _flags(verb)
         words = [argument.completes for argument in verb.arguments if argument.is_positional]
         yield path, [*(word for word in " ".join(words).split() if word != _FILE), *flags, "--help"]
+
+
+def _flags(verb: Verb) -> list[str]:
+    return [flag for argument in verb.arguments if not argument.is_positional for flag in argument.flags]
 
 
 def _values() -> Iterator[tuple[str, Argument, str]]:

@@ -124,7 +124,8 @@ def prune(asked: argparse.Namespace) -> int:
     if asked.json:
         say_json(gone)
     else:
-        say(f"{len(gone)} results are deleted from {_place(store)}, {_size(sum(one.bytes or 0 for one in gone))}.")
+        what = "1 result is" if len(gone) == 1 else f"{len(gone)} results are"
+        say(f"{what} deleted from {_place(store)}, {_size(sum(one.bytes or 0 for one in gone))}.")
     return Exit.OK
 
 
@@ -157,7 +158,7 @@ def _head(store: ResultStore, key: str) -> bytes | None:
     try:
         with Path(place.reference(key)).open("rb") as file:
             return file.read(LONGEST_LINE)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
         raise StorageError(f"The result {key!r} in {_place(store)} cannot be read: {error.strerror}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from towpath.cli.exits import Exit
 from towpath.cli.locally import LocalRuns
 from towpath.cli.port import Taken, Wanted
 from towpath.cluster.console import Console
-from towpath.errors import NotFound, Refused
+from towpath.errors import Conflict, NotFound, Refused
 from towpath.history import open_history
 from towpath.serving.book import Book
 from towpath.serving.calling import Caller
@@ -103,6 +104,38 @@ def test_wrong_names_make_no_run(cluster: Cluster, capsys: pytest.CaptureFixture
     assert "create_run" not in cluster.memory.calls
 
 
+def test_a_deployment_of_a_cluster_is_shown_and_paused(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its schedules and coming runs; a pause is its `spec.suspend`, which a resume takes away."""
+    schedules = [
+        {"name": "early", "cron": "0 2 * * *", "timezone": "Europe/Berlin"},
+        {"name": "s", "intervalSeconds": 9},
+    ]
+    spec = {"flowRef": "etl", "schedules": schedules}
+    status = {
+        "nextRuns": [{"time": "2026-01-02T01:00:00Z", "schedule": "early"}],
+        "schedules": [{"name": "s", "problem": "P"}],
+    }
+    whole = {"metadata": {"name": "weekly"}, "spec": spec, "status": status}
+    cluster.objects.create("deployments", whole)
+    assert main(["deployments", "inspect", "weekly", "-n", "default", "--json"]) == Exit.OK
+    found = json.loads(capsys.readouterr().out)
+    assert [one["says"] for one in found["schedules"]] == ["cron '0 2 * * *' (Europe/Berlin)", "every 0:00:09"]
+    assert found["takes"]["required"] == ["n"]
+    path = "/apis/towpath.dev/v1alpha1/namespaces/default/deployments/weekly"
+    cluster.sender.tell("PATCH", path, {**whole, "spec": spec | {"suspend": True}})
+    assert main(["deployments", "pause", "weekly", "-n", "default"]) == Exit.OK
+    assert capsys.readouterr().out == "The schedules of weekly are paused.\n"
+    assert main(["deployments", "resume", "weekly", "-n", "default", "--json"]) == Exit.OK
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schedules"][1]["problem"], found["next_runs"]) == ("P", ["2026-01-02T01:00:00+00:00"])
+    assert [request.body for request in cluster.sender.requests if request.method == "PATCH"] == [
+        b'{"spec":{"suspend":true}}',
+        b'{"spec":{"suspend":null}}',
+    ]
+    with pytest.raises(NotFound, match=r"There is no deployment 'daily' .* There are 'nightly', 'weekly'"):
+        cluster.deployments.pause("daily", True)
+
+
 class Machine:
     """A history with a deployment that this process serves."""
 
@@ -159,3 +192,16 @@ def test_what_is_not_served_here_says_what_is(tmp_path: Path, machine: Machine) 
         assert nobody.list() == []
         with pytest.raises(NotFound, match="There are none"):
             nobody.takes("nightly")
+
+
+def test_a_pause_of_what_is_served_here_is_its_servers_to_see(machine: Machine) -> None:
+    """It is in the book; what is not served has nothing to pause."""
+    assert machine.deployments.pause("nightly", True).paused
+    assert machine.book.deployments("nightly")[0].is_paused
+    assert not machine.deployments.pause("child/nightly", False).paused
+    shown = machine.deployments.get("nightly")
+    assert (shown.takes, shown.schedules) == (child.parameter_schema(), ())
+    machine.book.stop(["child/nightly"], machine.book.deployments()[0].server, NOW, pauses=True)
+    for paused in (True, False):
+        with pytest.raises(Conflict, match="is not served at present"):
+            machine.deployments.pause("nightly", paused)
