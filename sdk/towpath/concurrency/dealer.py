@@ -43,6 +43,10 @@ class Dealer:
         """Whether there is something to write."""
         return bool(self._backlog or self._leaving())
 
+    def move(self, token: int, is_alive: Callable[[int], bool]) -> None:
+        """Go by another token: what this process is known by has been taken away together with the file."""
+        self.token, self._is_alive = token, is_alive
+
     def ask(self, ticket: Ticket) -> None:
         """Take up a wish."""
         self._backlog.add(ticket)
@@ -95,12 +99,12 @@ class Dealer:
     def refuse(self, error: Exception) -> None:
         """Give up: the file cannot be used, now or later."""
         tickets = [*self._backlog.clear(), *self._waiting.values()]
-        self._new, self._waiting, self._held = [], {}, {}
+        self._new, self._waiting = [], {}
         for ticket in tickets:
             ticket.tell(Refused(error))
 
-    def _leaving(self) -> list[int]:
-        return [number for kept in (self._held, self._waiting) for number, ticket in kept.items() if ticket.has_left]
+    def _leaving(self) -> set[int]:
+        return {number for kept in (self._held, self._waiting) for number, ticket in kept.items() if ticket.has_left}
 
     def _gone(self, desk: Desk) -> set[int]:
         others = {entry.process for entry in desk.entries.values()} - {self.token}

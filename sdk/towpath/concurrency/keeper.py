@@ -10,6 +10,7 @@ it nor close it, and this way cannot.
 
 from __future__ import annotations
 
+import _thread
 import sqlite3
 import threading
 import time
@@ -24,7 +25,7 @@ from towpath.concurrency.desk import Desk
 from towpath.concurrency.port import Ticket
 from towpath.errors import HistoryError
 from towpath.history import database
-from towpath.history.alive import alive_beside
+from towpath.history.alive import Alive, alive_beside
 from towpath.history.lines import warn
 from towpath.serving.bell import Bell, remove_left_over, ring
 
@@ -63,6 +64,7 @@ class Keeper:
         self._lock = threading.RLock()  # a signal handler that ends a wait may run in the very thread that holds it
         self._bell: Bell | None = None  # there while the thread is
         self._dealer: Dealer | None = None
+        self._alive: Alive | None = None
         self._messages: deque[Ticket | _Flush] = deque()
         self._identity: tuple[int, int] | None = None
         self._has_told = False
@@ -74,7 +76,7 @@ class Keeper:
             HistoryError: the file is no history, or one of a newer Towpath.
             sqlite3.Error: it cannot be opened.
             OSError: nothing can be written beside it.
-            RuntimeError: no thread can be had.
+            RuntimeError: no thread can be had, as at the very end of the process.
         """
         self._post(ticket)
 
@@ -102,29 +104,45 @@ class Keeper:
 
     def _post(self, message: Ticket | _Flush | None) -> None:
         with self._lock:
-            if self._bell is None:
-                self._start()
             if message is not None:
                 self._messages.append(message)
-            assert self._bell is not None
-            self._bell.ring()
+            bell = self._bell
+        if bell is not None:
+            bell.ring()
+        else:
+            self._start()
 
     def _start(self) -> None:
-        dealer = self._dealer
-        if dealer is None:
-            database.connect(self._path, warn).close()  # first: it refuses a file that only has the name of a history
-            alive = alive_beside(self._path)
-            dealer = self._dealer = Dealer(alive.announce(), alive.is_alive)
-        remove_left_over(self._path, alive_beside(self._path))
-        bell = Bell(self._path, dealer.token)
-        try:
-            threading.Thread(target=self._run, args=(bell, dealer), name="towpath-slots", daemon=True).start()
-        except RuntimeError:  # no thread can be had any more, as at the very end of the process
-            bell.take_down()
-            raise
-        self._bell = bell
+        """Start the thread; one too many ends at once.
 
-    def _run(self, bell: Bell, dealer: Dealer) -> None:
+        Its first act is to say that it is there, and nobody waits for that: an interrupt of the run that arrives here
+        must not leave a thread that nobody knows of.
+        """
+        with self._lock:
+            if self._dealer is None:
+                database.connect(self._path, warn).close()  # first: it refuses what only has the name of a history
+                self._alive = alive_beside(self._path)
+                self._dealer = Dealer(self._alive.announce(), self._alive.is_alive)
+        _thread.start_new_thread(self._run, (self._dealer,))
+
+    def _run(self, dealer: Dealer) -> None:
+        bell: Bell | None = None
+        try:
+            with self._lock:
+                if self._bell is not None or self._dealer is not dealer:
+                    return
+                remove_left_over(self._path, alive_beside(self._path))
+                bell = self._bell = Bell(self._path, dealer.token)
+            self._work(bell, dealer)
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            with self._lock:
+                self._bell = None
+                if bell is not None:
+                    bell.take_down()
+                self._take_up(dealer)
+            dealer.refuse(self._failed(error))
+
+    def _work(self, bell: Bell, dealer: Dealer) -> None:
         connection: sqlite3.Connection | None = None
         busy = time.monotonic()
         has_ended = False
@@ -172,7 +190,7 @@ class Keeper:
         pause = LOOK_SECONDS
         try:
             with self.at_work:
-                connection = self._connected(connection)
+                connection = self._connected(connection, dealer)
                 if dealer.has_work or dealer.sees_change(Desk(connection, time.time())):
                     strangers = dealer.deal(connection)
                 if dealer.waits:
@@ -187,23 +205,31 @@ class Keeper:
             ring(self._path, process)
         return connection, pause if dealer.waits or dealer.has_work else None
 
-    def _connected(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
-        """Give a connection to the file that is there now."""
+    def _connected(self, connection: sqlite3.Connection | None, dealer: Dealer) -> sqlite3.Connection:
+        """Give a connection to the file that is there now, where this process is known to be alive."""
         if connection is not None:
             if database.identity_of(self._path) == self._identity:
                 return connection
             connection.close()
         connection = database.connect(self._path, warn)
         self._identity = database.identity_of(self._path)
+        if (alive := alive_beside(self._path)) is not self._alive:
+            self._alive = alive
+            dealer.move(alive.announce(), alive.is_alive)
         return connection
 
     def _pause_after(self, error: Exception, dealer: Dealer) -> float | None:
         """See to trouble with the file: what passes is waited for."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is None or code & 0xFF not in _PASSES:
-            dealer.refuse(HistoryError(f"The history at {str(self._path)!r} cannot be used: {error}."))
+            dealer.refuse(self._failed(error))
             return None
         if not self._has_told:
             self._has_told = True
             warn(f"Slots of limits have to wait: the history at {str(self._path)!r} cannot be written now: {error}.")
         return RETRY_SECONDS
+
+    def _failed(self, error: Exception) -> HistoryError:
+        if isinstance(error, HistoryError):
+            return error
+        return HistoryError(f"The history at {str(self._path)!r} cannot be used: {error} ({type(error).__name__}).")

@@ -21,6 +21,8 @@ from towpath.errors import (
 _FIRST_SECONDS: Final = 5.0
 #: How long a wait may take before the log says that there is one.
 QUIET_SECONDS: Final = 1.0
+#: Warnings of which it is remembered that they were given.
+_REMEMBERED: Final = 1000
 _warned: Final[set[str]] = set()
 
 
@@ -219,6 +221,8 @@ def who() -> dict[str, Any]:
 def warn_once(text: str) -> None:
     """Warn of something, the first time that it is said in this process."""
     if text not in _warned:
+        if len(_warned) >= _REMEMBERED:
+            _warned.clear()
         _warned.add(text)
         _logger().warning("%s", text)
 

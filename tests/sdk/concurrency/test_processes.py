@@ -110,13 +110,12 @@ def test_a_killed_process_that_waited_holds_up_nobody(file: Path) -> None:
 def test_a_process_whose_turn_it_is_is_woken(file: Path) -> None:
     """Who gives slots back tells the process that gets them: many hand-overs take no time worth naming."""
     set_limit("db", 1)
-    set_limit("turns", 1)
     script = """
 import sys
 from towpath.concurrency.sync import concurrency
 print("ready", flush=True)
 sys.stdin.readline()
-for _ in range(40):
+for _ in range(80):
     with concurrency("db"):
         pass
 """
@@ -142,7 +141,7 @@ for _ in range(40):
     for process in processes:
         process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
-    assert time.monotonic() - began < 25, "120 hand-overs by looking twice a second would take longer"
+    assert time.monotonic() - began < 25, "240 hand-overs by looking twice a second would take longer"
 
 
 def test_processes_that_ask_in_opposite_orders_never_lock_each_other_out(file: Path) -> None:

@@ -20,11 +20,15 @@ from tests.sdk.concurrency.crowd import PATIENCE, Crowd, state, until
 from towpath import ProcessPoolTaskRunner, ThreadPoolTaskRunner, flow, tags, task
 from towpath.concurrency import delete_limit, list_limits, set_limit
 from towpath.concurrency import tags as tags_module
+from towpath.concurrency.asyncio import concurrency as concurrency_async
 from towpath.concurrency.sync import concurrency
 from towpath.engine import core
+from towpath.engine.drive import run_flow
 from towpath.engine.effects import READY, Enter, Plan, Raised, Step
+from towpath.engine.interrupts import Interrupt
 from towpath.history import open_history
 from towpath.history.recorder import RECORDER
+from towpath.runs import FlowRun
 from towpath.states import StateType
 
 
@@ -246,6 +250,51 @@ def test_a_flow_that_times_out_ends_tasks_that_wait(file: Path) -> None:
     assert state() == {"tag:heavy": (0, 0)}
 
 
+@pytest.mark.parametrize("kind", ["called", "submitted", "block", "async block"])
+def test_a_flow_that_is_cancelled_while_it_waits_ends_at_once(file: Path, kind: str) -> None:
+    """Whatever it waits in, a cancelled flow is CANCELLED, its finally blocks have run, and its place is free."""
+    set_limit("tag:heavy", 0)
+    set_limit("db", 0)
+    left: list[str] = []
+
+    @task(tags=["heavy"])
+    def work() -> None:
+        pytest.fail("there are no slots")
+
+    @flow
+    def waits() -> None:
+        try:
+            if kind == "block":
+                with concurrency("db"):
+                    pytest.fail("there are no slots")
+            work() if kind == "called" else work.submit().result()
+        finally:
+            left.append(kind)
+
+    @flow
+    async def waits_async() -> None:
+        try:
+            async with concurrency_async("db"):
+                pytest.fail("there are no slots")
+        finally:
+            left.append(kind)
+
+    interrupt = Interrupt()
+
+    def cancel() -> None:
+        until(lambda: sum(waiting for _, waiting in state().values()) == 1)
+        interrupt.end("Nobody wants it any more.", cancelled=True)
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    chosen = waits_async if kind == "async block" else waits
+    ended = run_flow(chosen, {}, run=FlowRun(chosen.name), interrupt=interrupt)
+    thread.join(PATIENCE)
+    assert (ended.type, ended.message) == (StateType.CANCELLED, "Nobody wants it any more.")
+    assert left == [kind]
+    assert state() == {"db": (0, 0), "tag:heavy": (0, 0)}
+
+
 def test_a_task_whose_upstream_failed_does_not_wait_for_a_slot(file: Path) -> None:
     """It is NotReady at once, though nobody gets in."""
     set_limit("tag:heavy", 0)
@@ -367,7 +416,7 @@ def test_a_flow_takes_no_more_slots_than_its_task_runner_can_use(file: Path) -> 
             future.result(timeout=PATIENCE)
 
     narrow()
-    assert told(file, "narrow")[-1] == ["AwaitingConcurrencySlot", "Running", "Completed"]
+    assert told(file, "narrow").count(["AwaitingConcurrencySlot", "Running", "Completed"]) == 18
 
 
 def test_a_killed_process_gives_its_tasks_slots_back(file: Path) -> None:
