@@ -104,9 +104,10 @@ class Definition(Generic[P, R]):
         """Register a hook for a run that has failed for good; use as a decorator."""
         return self._add_hook("on_failure", fn)
 
+    # What is awaited is a Coroutine[object, object, …]: with Any in it, pyright cannot tell which overload is meant.
     @overload
     def __call__(
-        self: Definition[..., Coroutine[Any, Any, T]],
+        self: Definition[..., Coroutine[object, object, T]],
         *args: Any,
         return_state: Literal[True],
         wait_for: Iterable[Any] | None = None,
@@ -138,13 +139,16 @@ class Definition(Generic[P, R]):
 
     @overload
     def submit(
-        self: Definition[..., Coroutine[Any, Any, T]], *args: Any, return_state: Literal[True], **kwargs: Any
+        self: Definition[..., Coroutine[object, object, T]], *args: Any, return_state: Literal[True], **kwargs: Any
     ) -> State[T]: ...
     @overload
     def submit(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
     @overload
     def submit(
-        self: Definition[..., Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self: Definition[..., Coroutine[object, object, T]],
+        *args: Any,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
     ) -> Future[T]: ...
     @overload
     def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Future[R]: ...
@@ -160,13 +164,16 @@ class Definition(Generic[P, R]):
 
     @overload
     def map(
-        self: Definition[..., Coroutine[Any, Any, T]], *args: Any, return_state: Literal[True], **kwargs: Any
+        self: Definition[..., Coroutine[object, object, T]], *args: Any, return_state: Literal[True], **kwargs: Any
     ) -> list[State[T]]: ...
     @overload
     def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
     @overload
     def map(
-        self: Definition[..., Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self: Definition[..., Coroutine[object, object, T]],
+        *args: Any,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
     ) -> FutureList[T]: ...
     @overload
     def map(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> FutureList[R]: ...

@@ -1,15 +1,19 @@
-"""What a type checker knows of flows, tasks, futures and states. Checked by mypy in `test_typing.py`; never run."""
+"""What a type checker knows of flows, tasks, futures and states. Checked by `test_typing.py`; never run."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
 from typing import Any, assert_type
 
 from towpath import (
+    DaskTaskRunner,
     Future,
     FutureList,
+    ProcessPoolTaskRunner,
     State,
     ThreadPoolTaskRunner,
+    allow_failure,
     apause_flow_run,
     as_completed,
     asuspend_flow_run,
@@ -83,6 +87,15 @@ class Shop:
     def open(self, hour: int) -> bool:
         return self.price("x") > hour
 
+    @task
+    async def order(self, item: str) -> int:
+        return len(item)
+
+    @task
+    @classmethod
+    def branches(cls, town: str) -> list[str]:
+        return [town]
+
     @flow
     @staticmethod
     def close(hour: int) -> bool:
@@ -120,6 +133,28 @@ assert_type(stream.submit(1), Future[list[int]])
 assert_type(Shop().price("a"), float)
 assert_type(Shop().price.submit("a"), Future[float])
 assert_type(Shop().open(9), bool)
+assert_type(Shop().price("a", return_state=True), State[float])
+assert_type(Shop().price.map(["a"]).result(), list[float])
+assert_type(Shop().price.with_options(retries=1)("a"), float)
+assert_type(Shop().order.submit("a"), Future[int])
+assert_type(Shop().order.map(["a"]).result(), list[int])
+assert_type(async_flow.submit(1), Future[str])
+assert_type(async_flow.submit(1, return_state=True), State[str])
+assert_type(async_flow.map([1]).result(), list[str])
+assert_type(async_flow.with_options(retries=1).submit(1), Future[str])
+assert_type(async_stream.submit(1).result(), list[str])
+assert_type(fetch.with_options(retries=1).submit("u"), Future[bytes])
+assert_type(fetch.map(["u"], return_state=True), list[State[bytes]])
+assert_type(double.map([1], return_state=True), list[State[int]])
+assert_type(double.map(double.map([1]), wait_for=[plain.submit(1)]), FutureList[int])
+assert_type(double.submit(allow_failure(double.submit(1))), Future[int])
+assert_type(double.submit(1).state, State[int])
+assert_type(double.submit(1).wait().result(), int)
+assert_type(double.submit(1).result(timeout=1.5, raise_on_failure=False), int)
+assert_type(plain.with_options(task_runner=DaskTaskRunner(address="tcp://a:8786"))(1), float)
+assert_type(plain.with_options(task_runner=ProcessPoolTaskRunner(2)).submit(1), Future[float])
+assert_type(plain.with_options(task_runner=ThreadPoolTaskRunner)(1), float)
+assert_type(asyncio.run(async_flow(1)), str)
 assert_type(wait([double.submit(1)]).done, set[Future[int]])
 assert_type(next(as_completed([double.submit(1)])), Future[int])
 
@@ -144,6 +179,13 @@ async def main() -> None:
     assert_type(await async_flow(1), str)
     assert_type(await async_stream(1), list[str])
     assert_type(await stream(1), list[int])
+    assert_type(await async_flow(1, return_state=True), State[str])
+    assert_type(await fetch.with_options(retries=1)("u"), bytes)
+    assert_type(await Shop().order("a"), int)
+    assert_type(await asyncio.gather(fetch("u"), async_flow(1)), tuple[bytes, str])
+    assert_type(await asyncio.create_task(fetch("u")), bytes)
+    async with asyncio.TaskGroup() as group:
+        assert_type(group.create_task(async_flow(1)).result(), str)
 
 
 double("1")  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""The public types, as mypy sees them."""
+"""The public types, as type checkers see them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+CHECKERS = {
+    "mypy": ["mypy", "--strict", "--explicit-package-bases", "--warn-unused-ignores", "tests/typing/api.py"],
+    "pyright": ["pyright", "--pythonpath", sys.executable, "--project", "tests/typing"],
+}
 
 
 @pytest.mark.timeout(300)
-def test_type_checkers_know_results_and_futures() -> None:
-    """mypy, strict, infers what `api.py` asserts of calls, futures, maps, methods and decorators, and refuses what is wrong."""
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_type_checkers_know_results_and_futures(checker: str) -> None:
+    """In its strict mode, each infers what `api.py` asserts of calls, futures, maps, methods and decorators, and refuses
+    what is wrong."""
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", "tests/typing/api.py"],
+        [sys.executable, "-m", *CHECKERS[checker]],
         cwd=ROOT,
-        env={**os.environ, "MYPYPATH": str(ROOT / "sdk")},
+        env={**os.environ, "MYPYPATH": str(ROOT / "sdk"), "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
         capture_output=True,
         text=True,
         check=False,
