@@ -52,10 +52,11 @@ class Picture:
         with self._console:  # all at once
             if not self._began:
                 self._began = True
+                self._write(" " * (self._console.width - 1) + "\r")  # so a line that has begun ends here, if one has
                 self._live.start()
             self._live.update(Group(_table(rows, max(2, self._console.height - 2), dropped), ""))
             if above:
-                self._console.print(Segments([Segment(above)]), end="", soft_wrap=True)
+                self._write(above)
             else:
                 self._live.refresh()
 
@@ -73,7 +74,10 @@ class Picture:
                 self._live.update(Text())
                 self._live.stop()
             if above:
-                self._console.print(Segments([Segment(above)]), end="", soft_wrap=True)
+                self._write(above)
+
+    def _write(self, text: str) -> None:
+        self._console.print(Segments([Segment(text)]), end="", soft_wrap=True)
 
 
 def _table(rows: Sequence[Row], most: int, dropped: int) -> Any:

@@ -7,10 +7,12 @@ a terminal. Everything else is told by the counters that each run keeps: what is
 from __future__ import annotations
 
 import atexit
+import builtins
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -76,6 +78,9 @@ class Entry:
 class Progress:
     """The runs of this process, shown on its standard error while they go."""
 
+    _input: Callable[..., str]
+    """What asks for input, while it is covered."""
+
     def __init__(self) -> None:
         self.forget()
 
@@ -83,6 +88,8 @@ class Progress:
         """Begin anew, as a forked process has to: what was shown is its parent's business."""
         if (held := getattr(self, "_held", None)) is not None:
             held.let_go()
+        if builtins.input == self._ask:
+            builtins.input = self._input
         self._lock = threading.RLock()  # a signal handler that prints may find it held by its own thread
         self._entries: dict[str, Entry] = {}
         self._roots: set[str] = set()
@@ -92,6 +99,7 @@ class Progress:
         self._picture: Picture | None = None
         self._gave_way = False
         self._dropped = 0
+        self._input = builtins.input
 
     def enter(self, run: FlowRun) -> None:
         """Take note that a flow run has entered a state; most is known already."""
@@ -122,6 +130,8 @@ class Progress:
         """Draw what is left to draw, and leave the terminal as it was."""
         thread, self._thread = self._thread, None
         self._over.set()
+        if builtins.input == self._ask:
+            builtins.input = self._input
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSE_SECONDS)
         with self._lock:
@@ -146,6 +156,10 @@ class Progress:
             else:
                 self._picture.draw(self._rows(), above, dropped=self._dropped)
 
+    def _ask(self, prompt: Any = "", /) -> str:
+        self.give_way()
+        return self._input(prompt)
+
     def _give_way(self, above: str) -> None:
         with self._lock:
             self._gave_way = True
@@ -160,6 +174,7 @@ class Progress:
         if self._thread is not None:
             return
         self._over, self._gave_way, self._dropped = threading.Event(), False, 0
+        self._input, builtins.input = builtins.input, self._ask  # debuggers ask by it too
         thread = threading.Thread(target=self._run, args=(self._over,), name="towpath-progress", daemon=True)
         try:
             thread.start()
@@ -180,7 +195,7 @@ class Progress:
             if over.is_set() or self._gave_way:
                 return
             self._picture = Picture(sys.stderr)
-            self._held = HeldBack(_terminals(), self.show, self.give_way)
+            self._held = HeldBack(_terminals(), self.show)
         try:
             self._draw_until(over)
         except Exception as error:  # whatever it is, it is no trouble of the runs

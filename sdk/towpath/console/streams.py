@@ -6,11 +6,10 @@ the stream long ago write to it too, and it stays what it is: a terminal, with a
 
 from __future__ import annotations
 
-import builtins
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 #: Pieces of text that may wait; whoever writes more has them shown at once.
 _WAITING: Final = 2000
@@ -24,17 +23,14 @@ class HeldBack:
     Args:
         streams: terminals, whose `write` is covered until `let_go`.
         show: shows what waits; called by whoever has written too much.
-        give_way: called before somebody is asked for input.
     """
 
-    def __init__(self, streams: Sequence[TextIO], show: Callable[[], None], give_way: Callable[[], None]) -> None:
-        self._streams, self._show, self._give_way = streams, show, give_way
+    def __init__(self, streams: Sequence[TextIO], show: Callable[[], None]) -> None:
+        self._streams, self._show = streams, show
         self._texts: deque[str] = deque()
-        self._input = builtins.input
         for stream in streams:
             stream.flush()
             stream.write = self._write  # type: ignore[method-assign]
-        builtins.input = self._ask
 
     @property
     def waits(self) -> bool:
@@ -55,8 +51,6 @@ class HeldBack:
         streams, self._streams = self._streams, ()
         for stream in streams:
             del stream.write  # the class's own is there again
-        if streams and builtins.input == self._ask:
-            builtins.input = self._input
         return "".join(self._texts.popleft() for _ in range(len(self._texts)))
 
     def _write(self, text: str) -> int:
@@ -66,10 +60,6 @@ class HeldBack:
         if len(self._texts) > _WAITING:
             self._show()
         return len(text)
-
-    def _ask(self, prompt: Any = "", /) -> str:
-        self._give_way()
-        return self._input(prompt)
 
 
 def draws(text: str) -> bool:

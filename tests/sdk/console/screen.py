@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -73,11 +74,10 @@ class Terminal:
         """The colours that can be seen."""
         return {cell.fg for line in self._screen.buffer.values() for cell in line.values()} - {"default"}
 
-    def until(self, comes: Callable[[str], bool] | str) -> str:
-        """Wait for a text, or for one that fits; gives what stands there then."""
-        fits = comes if callable(comes) else lambda text: comes in text
+    def until(self, pattern: str) -> str:
+        """Wait until a regular expression is found; gives what stands there then."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not fits(self.text):
+        while not re.search(pattern, self.text):
             assert time.monotonic() < deadline, f"It never came; there is:\n{self.text}"
             assert self._read(), f"The program has ended; there is:\n{self.text}"
         return self.text

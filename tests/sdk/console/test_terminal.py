@@ -76,13 +76,14 @@ def go(folder: Path, *names: str) -> None:
 def test_a_run_is_shown_as_a_tree_while_it_goes(start: Start, tmp_path: Path) -> None:
     """With its children, states, times, counts, and failed tasks by name; the log scrolls above; the last tree stays."""
     with start(CALLS_CHILD) as terminal:
-        seen = terminal.until(lambda text: re.search(r"└─ the-child .*3/3 done", text) is not None)
-        drawn = seen.splitlines()[-2:]
-        assert re.fullmatch(r"the-parent +parent +▶ Running +\d+\.\d s", drawn[0])
-        assert re.fullmatch(r"└─ the-child +child +▶ Running +\d+\.\d s +3/3 done, 1 failed: load-1", drawn[1])
-        assert "child at work" in seen.splitlines()[1:-2][1]
+        seconds = r"+\d+\.\d s"
+        parent = rf"\nthe-parent +parent +▶ Running {seconds}"
+        seen = terminal.until(
+            rf"{parent}\n└─ the-child +child +▶ Running {seconds} +3/3 done, 1 failed: load-1$",
+        )
+        assert "child at work" in seen.splitlines()[2]
         go(tmp_path, "go-child")
-        terminal.until(lambda text: "✔ Completed" in text.splitlines()[-1])
+        terminal.until(rf"{parent}\n└─ the-child +child +✔ Completed {seconds} +3/3 done, 1 failed: load-1$")
         go(tmp_path, "go")
         *log, first, second, after = terminal.end().splitlines()
         assert re.fullmatch(r"the-parent +parent +✔ Completed +\d+\.\d s", first)
@@ -98,7 +99,8 @@ def test_a_run_is_shown_as_a_tree_while_it_goes(start: Start, tmp_path: Path) ->
 
 def test_a_run_that_is_soon_over_is_not_drawn(start: Start) -> None:
     """And nothing that draws is loaded."""
-    with start("    return load(2)") as terminal:
+    body = "    return load(2)\n\nfrom towpath.console import progress\nprogress.DELAY_SECONDS = 1000"
+    with start(body) as terminal:
         text = terminal.end()
         assert text.splitlines()[-1] == "after []"
         assert "✔" not in text
@@ -203,8 +205,7 @@ def test_all_that_the_program_prints_stands_above_in_its_order(start: Start, tmp
     wait_for("go")
 """
     with start(body, columns=80, lines=20) as terminal:
-        terminal.until("and ended")
-        terminal.until(lambda text: "▶ Running" in text.splitlines()[-1])
+        terminal.until(r"(?s)and ended.*▶ Running[^\n]*$")
         go(tmp_path, "go")
         lines = terminal.end().splitlines()
         printed = [line for line in lines if re.fullmatch(r"(out|err|old) \d+", line)]
@@ -224,16 +225,17 @@ def test_a_result_in_a_file_stays_clean(start: Start, tmp_path: Path) -> None:
     assert "\x1b" not in (tmp_path / "out.txt").read_text()
 
 
-def test_who_asks_for_input_gets_the_terminal(start: Start) -> None:
+@pytest.mark.parametrize("is_drawn", [True, False], ids=["after a while", "at once"])
+def test_who_asks_for_input_gets_the_terminal(is_drawn: bool, start: Start) -> None:
     """Nothing is drawn over a prompt, nor over what is typed."""
     body = """
-    while "towpath.console.live" not in sys.modules:
-        time.sleep(0.01)
-    time.sleep(0.6)
+    %s
     print("it is", input("which? "), "then")
+    time.sleep(1.5)
 """
-    with start(body) as terminal:
-        terminal.until(lambda text: text.endswith("which?"))
+    drawn = "while 'towpath.console.live' not in sys.modules: time.sleep(0.01)\n    time.sleep(0.6)"
+    with start(body % (drawn if is_drawn else "")) as terminal:
+        terminal.until(r"which\?$")
         terminal.press("this\n")
         lines = terminal.end().splitlines()
         assert "which? this" in lines
@@ -286,9 +288,24 @@ def test_a_small_terminal_shows_what_matters_most(start: Start, tmp_path: Path) 
     wait_for("go")
 """
     with start(body, columns=40, lines=12, TOWPATH_LOG_LEVEL="CRITICAL") as terminal:
-        drawn = terminal.until("more: ").splitlines()
+        drawn = terminal.until("… 9 more: 5 completed, 4 running$").splitlines()
         assert len(drawn) <= 12
         assert all(len(line) <= 40 for line in drawn)
-        assert drawn[-1] == "… 9 more: 5 completed, 4 running"
         go(tmp_path, "go-child", "go")
         assert terminal.end().count("✔") == 18
+
+
+def test_a_line_that_has_begun_is_not_drawn_over(start: Start, tmp_path: Path) -> None:
+    """What comes later of it stands in a line of its own."""
+    body = """
+    print("begun, ", end="", flush=True)
+    while "towpath.console.live" not in sys.modules:
+        time.sleep(0.01)
+    time.sleep(0.6)
+    print("and ended")
+    wait_for("go")
+"""
+    with start(body) as terminal:
+        terminal.until(r"(?s)and ended.*▶ Running[^\n]*$")
+        go(tmp_path, "go")
+        assert {"begun,", "and ended"} <= set(terminal.end().splitlines())
