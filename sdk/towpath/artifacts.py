@@ -253,12 +253,7 @@ def update_progress_artifact(artifact_id: UUID, progress: float, description: st
     Raises:
         UnfitValue: it is no id, or no number.
     """
-    try:
-        known = artifact_id if isinstance(artifact_id, UUID) else UUID(artifact_id)
-    except (ValueError, AttributeError, TypeError):
-        raise UnfitValue(
-            f"A progress artifact is updated by the id that create_progress_artifact gave; got {artifact_id!r}."
-        ) from None
+    known = checks.as_id("A progress artifact is updated by the id that create_progress_artifact gave", artifact_id)
     outlet().progress(known, _per_cent(progress), checks.description(description), _now())
     return known
 

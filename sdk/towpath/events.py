@@ -113,15 +113,19 @@ def emit_event(  # noqa: PLR0917 as authors know it
     Raises:
         UnfitValue: something has not the form that it needs, or is too large.
     """
+    if occurred is not None and not isinstance(occurred, datetime):
+        raise UnfitValue(f"An event occurred at a datetime; got {occurred!r}.")
     at = datetime.fromtimestamp(SYSTEM.clock.now(), UTC) if occurred is None else occurred.astimezone(UTC)
     if not isinstance(event, str) or not 0 < len(event) <= checks.NAME:
         raise UnfitValue(f"An event's name is a text of 1 to {checks.NAME} characters; got {event!r}.")
+    if follows is not None and not isinstance(follows, Event):
+        raise UnfitValue(f"An event follows another Event, as emit_event gives it; got {follows!r}.")
     told = Event(
         event=event,
         resource=Resource(_labels("An event's resource", resource, RESOURCE_ID)),
         related=_all_related(related),
-        payload=dict(payload or {}),
-        id=id or uuid4(),
+        payload=_payload(payload),
+        id=uuid4() if id is None else checks.as_id("An event's id is a UUID", id),
         follows=None if follows is None or abs(at - follows.occurred) >= _FOLLOWS else follows.id,
         occurred=at,
     )
@@ -133,6 +137,12 @@ def emit_event(  # noqa: PLR0917 as authors know it
     )
     outlet().event(told, origin())
     return told
+
+
+def _payload(payload: Any) -> dict[str, Any]:
+    if payload is not None and not isinstance(payload, Mapping):
+        raise UnfitValue(f"A payload is a dictionary; got {payload!r}.")
+    return dict(payload or {})
 
 
 def _all_related(related: Iterable[Mapping[str, str]] | None) -> list[RelatedResource]:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from towpath.errors import UnfitValue
 
@@ -61,6 +62,18 @@ def description(text: str | None) -> str | None:
         got = f"{len(text):,} characters" if isinstance(text, str) else repr(text)
         raise UnfitValue(f"A description is a text of at most {DESCRIPTION:,} characters; got {got}.")
     return text
+
+
+def as_id(what: str, value: Any) -> UUID:
+    """Give an id, as it is or written as text.
+
+    Raises:
+        UnfitValue: it is none.
+    """
+    try:
+        return value if isinstance(value, UUID) else UUID(value)
+    except (ValueError, AttributeError, TypeError):
+        raise UnfitValue(f"{what}; got {value!r}.") from None
 
 
 def fits(what: str, text: str, limit: int, cure: str) -> str:

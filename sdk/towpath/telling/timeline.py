@@ -21,9 +21,21 @@ FLOW_RUN: Final = "towpath.flow-run."
 TASK_RUN: Final = "towpath.task-run."
 #: Names the ids of events that states are, so that they are the same whenever they are read.
 _SPACE: Final = UUID("9a9d4c2e-2d5f-4d8b-8d6a-5f0b6c1e7a31")
-_EVENTS: Final = "SELECT *, (SELECT name FROM flow_runs WHERE id = events.run_id) AS run FROM events"
-_RESOURCE_ID: Final = """coalesce(json_extract(resource, '$."towpath.resource.id"'),
-    json_extract(resource, '$."prefect.resource.id"'))"""
+#: In both, 1 to 4 are what a `Query` asks for.
+_EMITTED: Final = """SELECT *, (SELECT name FROM flow_runs WHERE id = events.run_id) AS run FROM events
+    WHERE event GLOB ?1 AND coalesce(json_extract(resource, '$."towpath.resource.id"'),
+        json_extract(resource, '$."prefect.resource.id"')) GLOB ?2
+    AND (?3 IS NULL OR run_id = ?3) AND occurred >= ?4"""
+_STATES: Final = f"""SELECT states.*, runs.name AS run, runs.flow, runs.deployment, runs.tags
+    FROM flow_run_states AS states JOIN flow_runs AS runs ON runs.id = states.run_id
+    WHERE '{FLOW_RUN}' || states.name GLOB ?1 AND '{FLOW_RUN}' || states.run_id GLOB ?2
+    AND (?3 IS NULL OR states.run_id = ?3) AND states.since >= ?4"""  # noqa: S608
+#: Rows in which a state may be that is asked for: 1 looks for it in the text that has all of them.
+_TASKS: Final = f"""SELECT tasks.*, runs.name AS run FROM task_runs AS tasks
+    LEFT JOIN flow_runs AS runs ON runs.id = tasks.run_id
+    WHERE tasks.states GLOB ?1 AND '{TASK_RUN}' || tasks.id GLOB ?2 AND (?3 IS NULL OR tasks.run_id = ?3)
+    AND coalesce(tasks.ended, tasks.started, 1e12) >= ?4
+    ORDER BY coalesce(tasks.ended, tasks.started, 1e12) DESC"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,12 @@ class Query:
         """Whether states of task runs are asked for."""
         return self.name.startswith(TASK_RUN)
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What it asks for, for SQLite."""
+        since = 0.0 if self.since is None else self.since.timestamp()
+        return _glob(self.name), _glob(self.resource), self.run_id, since
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -70,9 +88,14 @@ class Timeline(Kept):
             limit: at most so many; None for all.
         """
         self.sweep()
-        found = [seen for _, seen in (*self._emitted(query, 0, limit), *self._states(query, 0, limit))]
-        found += self._task_states(query, limit)
-        found.sort(key=lambda seen: seen.event.occurred, reverse=True)
+        values = (*query.values, -1 if limit is None else limit)
+        found = [
+            _emitted(row) for row in self._look(f"{_EMITTED} ORDER BY occurred DESC, number DESC LIMIT ?5", values)
+        ]
+        found += map(_state, self._look(f"{_STATES} ORDER BY states.number DESC LIMIT ?5", values))
+        if query.asks_for_tasks:
+            found += self._task_states(query, limit)
+        found.sort(key=_time, reverse=True)
         return found[:limit]
 
     def mark(self) -> Mark:
@@ -88,74 +111,33 @@ class Timeline(Kept):
         """Give events that came after a mark, in their order, and the next mark."""
         self.sweep()
         now = self.mark()
-        emitted = list(self._emitted(query, mark.event, None, now.event))
-        states = list(self._states(query, mark.state, None, now.state))
-        found = [seen for _, seen in (*reversed(emitted), *reversed(states))]
-        return sorted(found, key=lambda seen: seen.event.occurred), now
-
-    def _emitted(self, query: Query, after: int, limit: int | None, upto: int = -1) -> Iterator[tuple[int, SeenEvent]]:
-        rows = self._look(
-            f"{_EVENTS} WHERE number > ? AND (? < 0 OR number <= ?) AND {_RESOURCE_ID} GLOB ?"
-            " AND event GLOB ? AND (? IS NULL OR run_id = ?) AND occurred >= ?"
-            " ORDER BY occurred DESC, number DESC LIMIT ?",
-            (
-                after,
-                upto,
-                upto,
-                _glob(query.resource),
-                _glob(query.name),
-                query.run_id,
-                query.run_id,
-                _since(query),
-                _all(limit),
-            ),
+        emitted = self._look(
+            f"{_EMITTED} AND number > ?5 AND number <= ?6 ORDER BY number", (*query.values, mark.event, now.event)
         )
-        return ((row["number"], SeenEvent(_event(row), _origin(row))) for row in rows)
-
-    def _states(self, query: Query, after: int, limit: int | None, upto: int = -1) -> Iterator[tuple[int, SeenEvent]]:
-        rows = self._look(
-            "SELECT states.*, runs.name AS run, runs.flow, runs.deployment, runs.tags FROM flow_run_states AS states"
-            " JOIN flow_runs AS runs ON runs.id = states.run_id"
-            " WHERE states.number > ? AND (? < 0 OR states.number <= ?) AND ? || states.name GLOB ?"
-            " AND ? || states.run_id GLOB ? AND (? IS NULL OR states.run_id = ?) AND states.since >= ?"
-            " ORDER BY states.number DESC LIMIT ?",
-            (
-                after,
-                upto,
-                upto,
-                FLOW_RUN,
-                _glob(query.name),
-                FLOW_RUN,
-                _glob(query.resource),
-                query.run_id,
-                query.run_id,
-                _since(query),
-                _all(limit),
-            ),
+        states = self._look(
+            f"{_STATES} AND states.number > ?5 AND states.number <= ?6 ORDER BY states.number",
+            (*query.values, mark.state, now.state),
         )
-        return ((row["number"], SeenEvent(_state_event(row), Origin(row["run_id"], row["run"]))) for row in rows)
+        return sorted([*map(_emitted, emitted), *map(_state, states)], key=_time), now
 
     def _task_states(self, query: Query, limit: int | None) -> Sequence[SeenEvent]:
-        """Give states of task runs; only if they are asked for, because that reads every row."""
-        if not query.asks_for_tasks:
-            return []
-        rows = self._look(
-            "SELECT tasks.*, runs.name AS run, runs.flow FROM task_runs AS tasks"
-            " LEFT JOIN flow_runs AS runs ON runs.id = tasks.run_id"
-            " WHERE coalesce(tasks.ended, tasks.started, 1e12) >= ? AND (? IS NULL OR tasks.run_id = ?)"
-            " AND ? || tasks.id GLOB ? ORDER BY coalesce(tasks.ended, tasks.started, 1e12) DESC",
-            (_since(query), query.run_id, query.run_id, TASK_RUN, _glob(query.resource)),
-        )
+        """Give states of task runs; only if they are asked for, because that looks at every row."""
+        name = json.dumps(query.name.removeprefix(TASK_RUN))
+        values = (f"*,{_glob(name)},*", *query.values[1:])
         found: list[SeenEvent] = []
-        for row in rows:
-            found += (seen for seen in _task_events(row) if _fits(seen.event, query))
-            if limit is not None and len(found) >= limit:
-                break
+        with self._lock:
+            try:
+                for row in self._connection.execute(_TASKS, values):  # there may be very many: one at a time
+                    found += (seen for seen in _task_states(row) if _fits(seen.event, query))
+                    if limit is not None and len(found) >= limit:
+                        break
+            except sqlite3.Error as error:
+                raise self._failed(error) from error
         return found
 
 
-def _event(row: sqlite3.Row) -> Event:
-    return Event(
+def _emitted(row: sqlite3.Row) -> SeenEvent:
+    event = Event(
         event=row["event"],
         resource=Resource(json.loads(row["resource"])),
         related=[RelatedResource(each) for each in json.loads(row["related"] or "[]")],
@@ -164,33 +146,31 @@ def _event(row: sqlite3.Row) -> Event:
         follows=UUID(row["follows"]) if row["follows"] else None,
         occurred=datetime.fromtimestamp(row["occurred"], UTC),
     )
+    return SeenEvent(event, Origin(row["run_id"], row["run"], row["task_run_id"], row["task_run"]))
 
 
-def _origin(row: sqlite3.Row) -> Origin:
-    return Origin(row["run_id"], row["run"], row["task_run_id"], row["task_run"])
-
-
-def _state_event(row: sqlite3.Row) -> Event:
+def _state(row: sqlite3.Row) -> SeenEvent:
     related = [_related("towpath.flow", row["flow"], "flow")]
     if row["deployment"]:
         related.append(_related("towpath.deployment", row["deployment"], "deployment"))
     related += (_related("towpath.tag", tag, "tag") for tag in json.loads(row["tags"]))
     run = Resource({RESOURCE_ID: f"{FLOW_RUN}{row['run_id']}", RESOURCE_NAME: row["run"]})
     state = (row["type"], row["name"], row["message"], row["since"])
-    return _state(FLOW_RUN, run, state, related, row["number"])
+    return SeenEvent(_entered(FLOW_RUN, run, state, related, row["number"]), Origin(row["run_id"], row["run"]))
 
 
-def _task_events(row: sqlite3.Row) -> Iterator[SeenEvent]:
+def _task_states(row: sqlite3.Row) -> Iterator[SeenEvent]:
     related = [_related("towpath.task", row["task"], "task")]
     if row["run"] is not None:
         related.append(_related("towpath.flow-run", row["run_id"], "flow-run", row["run"]))
     run = Resource({RESOURCE_ID: f"{TASK_RUN}{row['id']}", RESOURCE_NAME: row["name"]})
     origin = Origin(row["run_id"] or None, row["run"], row["id"], row["name"])
     for number, line in enumerate(row["states"].splitlines()):
-        yield SeenEvent(_state(TASK_RUN, run, json.loads(line), related, number), origin)
+        yield SeenEvent(_entered(TASK_RUN, run, json.loads(line), related, number), origin)
 
 
-def _state(kind: str, run: Resource, state: Sequence[Any], related: list[RelatedResource], number: int) -> Event:
+def _entered(kind: str, run: Resource, state: Sequence[Any], related: list[RelatedResource], number: int) -> Event:
+    """Give the event that a run has entered a state."""
     type_, name, message, since = state
     return Event(
         event=f"{kind}{name}",
@@ -217,9 +197,5 @@ def _glob(pattern: str) -> str:
     return pattern.replace("[", "[[]")
 
 
-def _since(query: Query) -> float:
-    return 0.0 if query.since is None else query.since.timestamp()
-
-
-def _all(limit: int | None) -> int:
-    return -1 if limit is None else limit
+def _time(seen: SeenEvent) -> datetime:
+    return seen.event.occurred
