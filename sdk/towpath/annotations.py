@@ -40,9 +40,16 @@ class allow_failure(Annotation):
 
 
 class quote(Annotation):
-    """Pass the value as it is: nothing in it is looked for or resolved, which also spares a walk through large data."""
+    """Pass the value as it is: nothing in it is looked for or resolved, which also spares a walk through large data.
+
+    Returned from a flow, it is what the caller gets: a state within is a value like others.
+    """
 
     __slots__ = ()
+
+    def unquote(self) -> Any:
+        """Give the value."""
+        return self.value
 
 
 class opaque(Annotation):

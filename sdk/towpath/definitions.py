@@ -55,12 +55,12 @@ class Definition(Generic[P, R]):
                 raise ConfigurationError(f"{self._noun} has no option {name!r}. Its options are: {known}.")
         self.name: str = given["name"] or self._name_of(self.fn)
         self.version: str | None = given["version"]
-        self.description: str | None = given["description"] or getattr(self.fn, "__doc__", None)
+        self._description: str | None = given["description"]
         self.retries: int = given["retries"]
         self.retry_delay_seconds: DelaySpec | None = given["retry_delay_seconds"]
         self.retry_jitter_factor: float | None = given["retry_jitter_factor"]
         self.retry_condition_fn: Callable[[Any, Any, Any], Any] | None = given["retry_condition_fn"]
-        self.timeout_seconds: float | None = given["timeout_seconds"]
+        self.timeout_seconds: float | None = given["timeout_seconds"] or None
         self.log_prints: bool | None = given["log_prints"]
         self.persist_result: bool | None = given["persist_result"]
         self.result_storage: StorageLike | None = given["result_storage"]
@@ -79,6 +79,15 @@ class Definition(Generic[P, R]):
             if (value := getattr(self.fn, attribute, None)) is not None:
                 setattr(self, attribute, value)
         self.__wrapped__ = self.fn
+
+    @property
+    def description(self) -> str | None:
+        """What people are told of it; the function's docstring by default."""
+        if self._description is None:
+            from inspect import getdoc
+
+            self._description = getdoc(self.fn) if getattr(self.fn, "__doc__", None) else None
+        return self._description or None
 
     @property
     def _noun(self) -> str:
@@ -224,7 +233,7 @@ class Definition(Generic[P, R]):
                 raise ConfigurationError(f"{when} is a list of functions; {hook!r} is none.")
         return given
 
-    def _name_of_runs(self, option: str, given: Any) -> str | Callable[..., str] | None:
+    def _name_of_runs(self, option: str, given: str | Callable[..., str] | None) -> str | Callable[..., str] | None:
         if given is not None and not isinstance(given, str) and not callable(given):
             raise ConfigurationError(f"{option} is a template, or a function that gives a name; got {given!r}.")
         return given

@@ -38,7 +38,7 @@ class CommonOptions(TypedDict, total=False):
     retry_condition_fn: Callable[[Any, Any, Any], Any] | None
     """Decides by (flow or task, run, state) whether a failure is worth another try; any callable, sync or async."""
     timeout_seconds: float | None
-    """Seconds after which a try is ended and has FAILED, named TimedOut."""
+    """Seconds after which a try is ended and has FAILED, named TimedOut; 0 is none, to take a limit back."""
     log_prints: bool | None
     """Whether `print` goes to the run's log; by default as in the run round it."""
     on_running: Hooks | None

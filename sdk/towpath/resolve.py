@@ -94,6 +94,8 @@ def _walk(value: Any, leaf: Leaf, may_fail: bool, above: set[int]) -> Any:
     if isinstance(value, (Future, State)):
         return leaf(value, may_fail)
     if isinstance(value, Annotation):
+        if leaf is _to_state:  # what is returned is the caller's, words and all
+            return value
         return _annotated(value, leaf, above)
     if isinstance(value, (list, tuple, set, frozenset)):
         return _within(value, above, lambda: _members(value, leaf, may_fail, above))

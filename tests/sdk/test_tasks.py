@@ -415,7 +415,7 @@ def test_options_can_be_changed() -> None:
         ({"retries": "3"}, "retries"),
         ({"retry_delay_seconds": -1}, "retry_delay_seconds"),
         ({"retry_jitter_factor": -1}, "retry_jitter_factor"),
-        ({"timeout_seconds": 0}, "timeout_seconds"),
+        ({"timeout_seconds": -1}, "timeout_seconds"),
         ({"retry_condition_fn": 5}, "retry_condition_fn"),
         ({"on_failure": [5]}, "on_failure"),
         ({"tags": "one"}, "tags"),

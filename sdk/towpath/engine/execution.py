@@ -232,10 +232,18 @@ def persists_in(definition: Definition[..., Any], outer: RunContext | None) -> b
     return outer.persists if outer is not None else settings.persist_by_default()
 
 
-def rendered(template: str | Callable[..., str], parameters: Mapping[str, Any]) -> str:
-    """Make a run's name from a template over the parameters, or by a function that may take them."""
+def rendered(template: str | Callable[..., str], parameters: Mapping[str, Any], fn: Callable[..., Any]) -> str:
+    """Make a run's name from a template over the parameters, or by a function that may take them.
+
+    Args:
+        template: which; that of a method may name `self`, or `cls`.
+        parameters: by name.
+        fn: what runs.
+    """
     if isinstance(template, str):
-        return template.format(**parameters)
+        subject = getattr(fn, "__self__", None)
+        own = {} if subject is None else {"cls" if isinstance(subject, type) else "self": subject}
+        return template.format(**{**own, **parameters})
     import inspect
 
     takes = "parameters" in inspect.signature(template).parameters

@@ -85,7 +85,7 @@ class FlowExecution(Execution):
             self.run.parameters = parameters
             if not self.run.name:
                 assert flow.flow_run_name is not None
-                self.run.name = rendered(flow.flow_run_name, parameters)
+                self.run.name = rendered(flow.flow_run_name, parameters, flow.fn)
         except ParameterError as error:
             return Raised(error, unfit=True)
         except Exception as error:

@@ -91,7 +91,7 @@ class TaskExecution(Execution):
             self.run.bind(partial(bound, self.definition, self.args, self.kwargs))
         if self.definition.task_run_name is not None:
             try:
-                self.run.name = rendered(self.definition.task_run_name, self.run.parameters)
+                self.run.name = rendered(self.definition.task_run_name, self.run.parameters, self.definition.fn)
             except Exception as error:
                 return Raised(error)
         return READY

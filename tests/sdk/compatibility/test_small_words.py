@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from towpath import State, allow_failure, flow, opaque, task
+from towpath import Failed, State, allow_failure, flow, opaque, quote, runtime, task
 from towpath.engine.drive import run_flow
 from towpath.runs import FlowRun
 
@@ -45,6 +45,79 @@ def test_an_opaque_argument_is_resolved_but_not_looked_into() -> None:
         ]
 
     assert main() == ["int", "Future", "int", "int", "ValueError", "Future", "int"]
+
+
+def test_a_quoted_value_that_is_returned_is_the_callers() -> None:
+    """A state within is no end, and a future within is waited for by nobody but the caller."""
+
+    @flow
+    def main() -> Any:
+        return quote([Failed(), give.submit(1)])
+
+    state = main(return_state=True)
+    assert state.is_completed()
+    failed, future = state.result().unquote()
+    assert failed.is_failed()
+    assert future.result() == 1
+
+    @flow
+    async def later() -> Any:
+        return [quote(Failed())]
+
+    assert asyncio.run(later())[0].unwrap().is_failed()
+
+
+def test_names_of_runs_of_methods_may_tell_of_their_object() -> None:
+    """`{self.name}` or `{cls.__name__}` in a template."""
+
+    class Feed:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @task(task_run_name="load-{self.name}-{page}")
+        def load(self, page: int) -> Any:
+            return runtime.task_run.name
+
+        @flow(flow_run_name="{cls.__name__}-{n}")
+        @classmethod
+        def sync(cls, n: int) -> Any:
+            return runtime.flow_run.name
+
+        @flow(flow_run_name="{self.name}-all")
+        def sync_all(self) -> Any:
+            return runtime.flow_run.name, self.load.submit(2).result()
+
+    feed = Feed("news")
+    assert (feed.load(1), Feed.sync(3), feed.sync_all()) == ("load-news-1", "Feed-3", ("news-all", "load-news-2"))
+
+
+def test_a_timeout_is_taken_back_with_zero() -> None:
+    """As retries are."""
+
+    @flow(timeout_seconds=1)
+    def main() -> None: ...
+
+    assert main.with_options(timeout_seconds=0).timeout_seconds is None
+    assert main.with_options(name="other").timeout_seconds == 1
+
+
+def test_a_description_is_the_docstring_without_its_indentation() -> None:
+    """Unless it is given; a callable object's class is not what is described."""
+
+    @flow
+    def main() -> None:
+        """Load.
+
+        All of it.
+        """
+
+    @task(description="Given.")
+    def work() -> None:
+        """Not this."""
+
+    assert main.description == "Load.\n\nAll of it."
+    assert (work.description, work.with_options(retries=1).description) == ("Given.", "Given.")
+    assert task(lambda: 1).description is None
 
 
 @pytest.mark.parametrize("in_memory", [True, False], ids=["in memory", "in storage"])
