@@ -15,7 +15,7 @@ from towpath.history import open_history
 from towpath.history.port import RecordedRun
 from towpath.history.recorder import RECORDER
 
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 50.0
 
 
 def until(true: Callable[[], Any], what: str) -> Any:

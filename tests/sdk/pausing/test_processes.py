@@ -20,7 +20,7 @@ from towpath.deployments import FlowRunHandle
 from towpath.history.port import RecordedRun
 
 FLOWS = Path(__file__).with_name("flows.py")
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Processes:
@@ -37,13 +37,17 @@ class Processes:
 
     def towpath(self, *words: str) -> tuple[int, str, str]:
         """Run a command to its end; gives exit code, output, and what it says to people."""
-        command = self._start([sys.executable, "-m", "towpath.cli", *words])
+        command = self.command(*words)
         out, err = command.communicate(timeout=PATIENCE_SECONDS)
         return command.returncode, out, err
 
+    def command(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        return self._start([sys.executable, "-m", "towpath.cli", *words])
+
     def at_once(self, *commands: Sequence[str]) -> list[int]:
         """Run commands side by side; gives their exit codes."""
-        started = [self._start([sys.executable, "-m", "towpath.cli", *words]) for words in commands]
+        started = [self.command(*words) for words in commands]
         for one in started:
             one.communicate(timeout=PATIENCE_SECONDS)
         return [one.returncode for one in started]
@@ -146,8 +150,9 @@ def test_a_killed_run_that_waited_has_crashed_and_can_be_tried_again(processes: 
     code, _, err = processes.towpath("runs", "resume", name, "-p", "granted=true")
     assert code == Exit.CONFLICT
     assert f"it is Crashed. To try it again: towpath runs retry {name}" in err
-    again = processes._start([sys.executable, "-m", "towpath.cli", "runs", "retry", name])
-    processes.scene.waiting("pauses")
+    again = processes.command("runs", "retry", name)
+    until(lambda: again.poll() is not None or processes.scene.run(name).state.name == "Paused", "the second pause")
+    assert again.poll() is None, again.communicate()
     processes.towpath("runs", "resume", name, "-p", "granted=true")
     out, _ = again.communicate(timeout=PATIENCE_SECONDS)
     assert json.loads(out) == [1, True, "nobody"]
