@@ -84,12 +84,18 @@ class Walk:
 
     def mapping(self, items: Iterable[tuple[Any, Any]]) -> None:
         """Write out pairs whose order means nothing."""
-        self.out.extend(sorted(self._apart(item) for item in items))
+        self.out.extend(sorted(map(self._pair, items)))
 
     def named(self, type_: type, fields: Mapping[str, Any]) -> None:
         """Write out a value that is its type and its fields."""
         self.tag(f"o{_path_of(type_)}", count=len(fields))
         self.mapping(fields.items())
+
+    def _pair(self, pair: tuple[Any, Any]) -> bytes:
+        first, second = _PLAIN.get(type(pair[0])), _PLAIN.get(type(pair[1]))
+        if first is None or second is None:
+            return self._apart(pair)
+        return first(pair[0]) + second(pair[1])
 
     def _apart(self, values: Iterable[Any]) -> bytes:
         out, self.out = self.out, []

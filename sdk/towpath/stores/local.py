@@ -60,10 +60,12 @@ class LocalFileSystem:
                 self._make(folder)
                 handle = os.open(temporary, _FLAGS, 0o666)
             try:
-                with open(handle, "wb", buffering=0) as file:
+                try:
                     left = memoryview(data)
                     while left:
-                        left = left[file.write(left) :]
+                        left = left[os.write(handle, left) :]
+                finally:
+                    os.close(handle)
                 os.replace(temporary, path)
             except BaseException:
                 with suppress(OSError):  # an interrupt may come when all is done

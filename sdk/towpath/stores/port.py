@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from towpath.errors import ConfigurationError
@@ -50,6 +51,7 @@ StorageLike: TypeAlias = str | os.PathLike[str] | Storage
 """A folder, an fsspec URL such as `s3://bucket/prefix`, or a storage."""
 
 
+@lru_cache(maxsize=16)  # a run asks several times of its own key
 def is_key(key: str) -> bool:
     """Tell whether a text can be a key."""
     if not key.isprintable() or "\\" in key:
