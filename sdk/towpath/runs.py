@@ -53,7 +53,7 @@ class TaskCounts:
                 self.completed += 1
                 return
             self.failed += 1
-            if len(self.failures) < _NAMED:
+            if len(self.failures) < _NAMED and name not in self.failures:  # a flow that is tried again calls it again
                 self.failures.append(name)
 
     def took_kept_result(self) -> None:

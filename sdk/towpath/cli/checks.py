@@ -55,6 +55,7 @@ def on_this_machine(*, with_cluster: bool) -> Iterator[Finding]:
     yield Finding("Python", True, f"{platform.python_implementation()} {platform.python_version()}")
     yield _packages("Packages", _NEEDED, "pip install --upgrade towpath", needed=True)
     yield _packages("Packages for clusters", _FOR_CLUSTERS, "pip install 'towpath[cluster]'", needed=with_cluster)
+    yield _packages("Packages for a live tree", ("rich",), "pip install 'towpath[rich]'", needed=False)
     yield _settings()
     yield _history()
 

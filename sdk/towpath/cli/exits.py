@@ -35,7 +35,7 @@ _MEANINGS: Final = {
     Exit.OK: "done; a run that was waited for has completed",
     Exit.NOT_COMPLETED: "the run did not complete; a check of `doctor` failed; what was deployed cannot be run",
     Exit.USAGE: "the command line, a parameter, a setting or a flow's code is wrong",
-    Exit.NOT_FOUND: "there is no such run, deployment, log, artifact or variable, or the name fits several",
+    Exit.NOT_FOUND: "there is no such run, deployment, log, result, artifact or variable, or the name fits several",
     Exit.NO_CLUSTER: "the cluster cannot be reached, or does not allow it",
     Exit.CONFLICT: "it cannot be done now: a run that goes on cannot be deleted, one that has ended not be cancelled",
     Exit.TIMED_OUT: "waited too long: --timeout is over and the run goes on, or the operator does not answer",

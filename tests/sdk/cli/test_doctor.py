@@ -173,7 +173,8 @@ def test_fields_are_listed_by_their_paths() -> None:
 def test_this_machine_is_checked() -> None:
     """Python, packages, settings and the history, which is opened for real."""
     findings = {one.check: one for one in on_this_machine(with_cluster=True)}
-    assert set(findings) == {"Python", "Packages", "Packages for clusters", "Settings", "History"}
+    packages = {"Packages", "Packages for clusters", "Packages for a live tree"}
+    assert set(findings) == {"Python", *packages, "Settings", "History"}
     assert all(one.passed for one in findings.values())
 
 
