@@ -1,9 +1,10 @@
 """The limits: what is written to disk and handed over in any case, by hand and with nothing round it."""
 
-# ruff: noqa: PTH123 what is compared with should do nothing but open a file
+# ruff: noqa: PTH105, PTH123 what is compared with should do nothing but open a file
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
 import sqlite3
 import time
@@ -60,10 +61,12 @@ class Pickles:
         self._fresh = itertools.count()
 
     def write(self, times: int) -> None:
-        """Write so many new ones."""
+        """Write so many new ones, each there as a whole or not at all."""
         for number in range(times):
-            with open(f"{self._folder}/{next(self._fresh)}.pickle", "wb") as file:
+            name = f"{self._folder}/{next(self._fresh)}.pickle"
+            with open(f"{name}.tmp", "wb") as file:
                 pickle.dump(number, file)
+            os.replace(f"{name}.tmp", name)
 
     def read(self, times: int) -> None:
         """Read so many."""

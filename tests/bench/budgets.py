@@ -12,8 +12,8 @@ BARE_PROCESS: Final = "python -c pass"
 LIBRARIES: Final = "a process that can log and write SQLite"
 THREE_ROWS: Final = "three SQLite rows, batched"
 OWN_ROWS: Final = "three SQLite rows, each its own transaction"
-FILE_READ: Final = "a pickle file read"
-FILE_WRITTEN: Final = "a pickle file written"
+ROWS_AND_READ: Final = "three SQLite rows, and a pickle file read"
+ROWS_AND_WRITTEN: Final = "three SQLite rows, and a pickle file written and renamed"
 
 
 class Budget(NamedTuple):
@@ -38,14 +38,15 @@ class Budget(NamedTuple):
 
 IMPORT: Final = Budget("from towpath import flow, task: over bare", 0.040, BARE_PROCESS, 0.015)
 HELLO: Final = Budget("hello-world flow, whole process", 0.150, LIBRARIES, 0.060)
+RECORD: Final = Budget("a task's three states, recorded", 40e-6, THREE_ROWS, 28e-6)
 CALL: Final = Budget("task call, recorded", 100e-6, THREE_ROWS, 28e-6)
 SUBMIT: Final = Budget("task submit and result, recorded", 200e-6, THREE_ROWS, 28e-6)
 MAP: Final = Budget("mapped task, recorded", 200e-6, THREE_ROWS, 28e-6)
 AWAIT: Final = Budget("async task awaited, recorded", 150e-6, THREE_ROWS, 28e-6)
 EMPTY_FLOW: Final = Budget("empty flow at the top, wall", 0.003, OWN_ROWS, 150e-6)
 SUBFLOW: Final = Budget("flow in a flow, in process, wall", 0.002, OWN_ROWS, 150e-6)
-CACHE_HIT: Final = Budget("cache hit", 200e-6, FILE_READ, 10e-6)
-RESULT_KEPT: Final = Budget("result kept", 300e-6, FILE_WRITTEN, 30e-6)
+CACHE_HIT: Final = Budget("cache hit", 200e-6, ROWS_AND_READ, 38e-6)
+RESULT_KEPT: Final = Budget("result kept", 300e-6, ROWS_AND_WRITTEN, 68e-6)
 FIRST_LINE: Final = Budget("run_deployment → first line of the run, wall", 0.4, BARE_PROCESS, 0.015)
 BACK: Final = Budget("last line of the run → the caller has it, wall", 0.05, BARE_PROCESS, 0.015)
 LATENESS: Final = Budget("lateness of scheduled runs, 95th percentile", 0.1, BARE_PROCESS, 0.015)

@@ -27,7 +27,7 @@ def process_cpu(code: str, rounds: int = 7) -> float:
     return min(_one_process([sys.executable, "-c", code]) for _ in range(rounds))
 
 
-def processes_cpu(*commands: Sequence[str], rounds: int = 7) -> list[float]:
+def processes_cpu(*commands: Sequence[str], rounds: int = 12) -> list[float]:
     """Give the CPU seconds of each of some Python processes, which take turns.
 
     Args:
@@ -53,27 +53,47 @@ def peak_memory(code: str) -> int:
 
 def loop_cpu(body: Body, times: int, rounds: int = 5) -> float:
     """Give the CPU seconds, in all threads, of one call of `body(times)`, per time: the least of several."""
-    return side_by_side({"": (body, times)}, rounds)[""]
+    return side_by_side({"": (body, times)}, rounds=rounds)[""]
 
 
-def side_by_side(bodies: Mapping[str, tuple[Body, int]], rounds: int = 5) -> dict[str, float]:
+def side_by_side(
+    bodies: Mapping[str, tuple[Body, int]], budgets: Mapping[str, Budget] | None = None, rounds: int = 5, most: int = 20
+) -> dict[str, float]:
     """Give the CPU seconds, in all threads, of each of some bodies, per time; they take turns.
 
     A first round counts for nothing: it fills tables and caches.
 
     Args:
         bodies: by name, each with how many times it does its work in one call.
+        budgets: what is to be kept to, by name; while it is not, there are more rounds.
         rounds: how often each is called after that.
+        most: how often at most.
     """
     for body, times in bodies.values():
         body(times)
     taken: dict[str, float] = dict.fromkeys(bodies, float("inf"))
-    for _ in range(rounds):
+    for round_ in range(most):
+        if round_ >= rounds and not exceeded(budgets or {}, taken):
+            break
         for name, (body, times) in bodies.items():
             start = time.process_time()
             body(times)
             taken[name] = min(taken[name], (time.process_time() - start) / times)
     return taken
+
+
+def exceeded(budgets: Mapping[str, Budget], costs: Mapping[str, float]) -> list[str]:
+    """Name what took more than it may, with both.
+
+    Args:
+        budgets: by name of what was measured.
+        costs: seconds by name, those of the units among them.
+    """
+    return [
+        f"{budget.what} took {told(costs[name])} where {told(allowed)} are allowed"
+        for name, budget in budgets.items()
+        if name in costs and costs[name] > (allowed := budget.allowed(costs[budget.unit]))
+    ]
 
 
 def walls(bodies: Mapping[str, Callable[[], object]], times: int = 300) -> dict[str, float]:

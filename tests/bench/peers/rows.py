@@ -93,7 +93,7 @@ ROWS: Final = (
         budgets.RESULT_KEPT.seconds,
         "cpu",
         {"bare": 500, "towpath": 1000, "dbos": 500, "prefect": 100},
-        "a pickle file written",
+        "a pickle file written and renamed",
     ),
     Row(
         "memory",
