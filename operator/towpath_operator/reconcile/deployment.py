@@ -114,7 +114,7 @@ def _scheduled(observed: ObservedDeployment, found: Sequence[Outlook], now: date
     if not troubles:
         troubles = [(Word.INVALID_PARAMETERS, one.name, said) for one in found if (said := _unfit(observed, one))]
     if troubles:
-        message = " ".join(f"Schedule {name!r}: {said}" for _, name, said in troubles)
+        message = " ".join(f"Schedule {name!r}: {said.rstrip('.')}." for _, name, said in troubles)
         return condition(body, SCHEDULED, troubles[0][0], message, now)
     if not found:
         whole = value(body, "spec", "suspend") is True

@@ -116,9 +116,11 @@ def _outlook(
         later = tuple(schedule.next_times(now, NEXT_RUNS))
         return Outlook(entry, seen | {"problem": cut(refusal)}, coming=later, problem=refusal, is_refused=True)
     coming = schedule.next_times(mark, NEXT_RUNS)
-    if not coming or coming[0] > now:
+    times = [time for time in coming if time <= now]
+    if not times:
         return Outlook(entry, seen, coming=tuple(coming))
-    times, _ = schedule.last_times(mark, now, MOST_MISSED)
+    if len(times) == NEXT_RUNS:  # there may be more
+        times, _ = schedule.last_times(mark, now, MOST_MISSED)
     chosen = _chosen(times, observed.deployment, now)
     made = chosen[:BATCH]
     mark = times[-1] if len(made) == len(chosen) else made[-1]

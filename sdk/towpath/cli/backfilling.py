@@ -108,7 +108,9 @@ def _times(entry: Body, after: datetime, end: datetime, most: int) -> list[datet
     try:
         times = schedule_of(entry).times_after(after)
     except ConfigurationError as error:
-        raise ConfigurationError(f"Schedule {entry['name']!r} cannot be used: {error}") from error
+        raise ConfigurationError(
+            f"Schedule {entry['name']!r} cannot be used: {error} --schedule chooses another."
+        ) from error
     return list(islice(takewhile(lambda due: due <= end, times), most + 1))
 
 

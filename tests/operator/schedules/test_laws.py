@@ -64,7 +64,7 @@ def times_until(schedule: Body, end: datetime) -> list[datetime]:
     return schedule_of(schedule).times_between(NOON, end)
 
 
-@searching(200)
+@searching(150)
 @given(schedule=SCHEDULES, steps=st.lists(st.one_of(WAIT, LOOK, WATCH, CLEAN), max_size=25))
 def test_every_time_has_its_run_exactly_once(schedule: Body, steps: list[Any]) -> None:
     """Operators killed before any action, two at a time, late, with old views, and runs that have come and gone."""
@@ -78,7 +78,7 @@ def test_every_time_has_its_run_exactly_once(schedule: Body, steps: list[Any]) -
         assert len(world.made) == len(expected)
 
 
-@searching(200)
+@searching(60)
 @given(schedule=SCHEDULES, steps=st.lists(st.one_of(WAIT, LOOK, WATCH, CLOCK), max_size=25))
 def test_a_clock_that_is_set_loses_and_doubles_nothing(schedule: Body, steps: list[Any]) -> None:
     """Ahead and back, by a second or by hours: every time up to the latest that the clock has shown has one run."""
@@ -132,7 +132,7 @@ def test_an_edited_schedule_has_no_run_for_its_past(schedule: Body, steps: list[
     assert made <= set(times_until(edit, world.now))
 
 
-@searching(60)
+@searching(40)
 @given(
     change=st.deferred(lambda: st.sampled_from(a_century_of_changes())),
     cron=st.sampled_from(["*/20 * * * *", "30 2 * * *", "0 * * * *", "15 1,2,3 * * *", "0 0 * * *"]),
