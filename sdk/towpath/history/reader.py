@@ -42,7 +42,7 @@ _PARTS: Final = ("flow_run_states", "task_runs", "lines")
 _DELETE_RUNS: Final = "DELETE FROM flow_runs WHERE id IN (SELECT value FROM json_each(?))"
 _TALLIES: Final = """
     SELECT run_id, count(*) AS total, count(ended) AS ended, sum(state_type = 'COMPLETED') AS completed,
-        sum(state_type = 'COMPLETED' AND states LIKE '%["COMPLETED", "Cached"%') AS cached
+        sum(state_type = 'COMPLETED' AND states LIKE '%["COMPLETED","Cached"%') AS cached
     FROM task_runs WHERE run_id IN (SELECT value FROM json_each(?)) GROUP BY run_id"""
 _FAILURES: Final = """
     SELECT name FROM task_runs WHERE run_id = ? AND ended IS NOT NULL AND state_type != 'COMPLETED'
