@@ -160,11 +160,10 @@ def _tell(body: Body, one: Outlook) -> Sequence[Action]:
     namespace, name = text(metadata, "namespace"), text(metadata, "name")
     regarding = {"apiVersion": names.API_VERSION, "kind": "Deployment", "namespace": namespace, "name": name}
     regarding["uid"] = text(metadata, "uid")
-    what = "1 run was" if one.missed == 1 else f"{one.missed} runs were"
     message = (
-        f"{what} left out of schedule {one.name!r}, as of when they were due nobody saw to it in time."
-        " missedRunPolicy and startingDeadlineSeconds say what becomes of such runs; `towpath deployments backfill"
-        f" {name} -n {namespace}` makes them."
+        f"Runs of schedule {one.name!r} are left out, at least {one.missed}: no operator was at work when they were"
+        " due. missedRunPolicy and startingDeadlineSeconds decide on that; `towpath deployments backfill"
+        f" {name} -n {namespace}` makes them all the same."
     )
     event = EmitEvent(regarding, "RunsMissed", message, warning=True)
     return event, TellMissed(namespace, name, one.name, one.missed)

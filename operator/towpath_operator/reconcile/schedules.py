@@ -57,7 +57,7 @@ class Outlook:
     due: tuple[datetime, ...] = ()
     """Times for which runs are to be made."""
     missed: int = 0
-    """How many times are left out for good."""
+    """How many times are left out for good; of very many at least so many."""
     coming: tuple[datetime, ...] = ()
     """The next times, none of which is due."""
     problem: str = ""
@@ -119,15 +119,16 @@ def _outlook(
     times = [time for time in coming if time <= now]
     if not times:
         return Outlook(entry, seen, coming=tuple(coming))
+    are_all = True
     if len(times) == NEXT_RUNS:  # there may be more
-        times, _ = schedule.last_times(mark, now, MOST_MISSED)
+        times, are_all = schedule.last_times(mark, now, MOST_MISSED)
     chosen = _chosen(times, observed.deployment, now)
     made = chosen[:BATCH]
     mark = times[-1] if len(made) == len(chosen) else made[-1]
     seen["seenUntil"] = written(mark)
     if made:
         seen["lastScheduleTime"] = written(made[-1])
-    missed = sum(time <= mark for time in times) - len(made)
+    missed = sum(time <= mark for time in times) - len(made) + (not are_all)
     return Outlook(entry, seen, tuple(made), missed, tuple(schedule.next_times(now, NEXT_RUNS)))
 
 

@@ -241,7 +241,7 @@ def test_what_was_due_while_nobody_looked(spec: Body, late: int, expected: list[
     assert missed(decision) == ({"hourly": left_out} if left_out else {})
     told = [action.message for action in decision.actions if isinstance(action, EmitEvent)]
     assert len(told) == bool(left_out)
-    assert all(f"{left_out} runs were left out of schedule 'hourly'" in message for message in told)
+    assert all(f"Runs of schedule 'hourly' are left out, at least {left_out}:" in message for message in told)
     body = after(body, decision)
     assert decide(body, at(16, 0, late), active=len(expected)).actions == ()
     assert due(decide(body, at(17))) == [at(17)]
@@ -260,6 +260,8 @@ def test_of_very_many_missed_runs_the_latest_hundred_are_made_a_few_at_a_time() 
     body = settled(scheduled(OFTEN, missedRunPolicy="All"), NOON)
     decision = decide(body, at(12, day=9))
     assert len(due(decision)) == 10
+    assert missed(decision) == {"often": 1}
+    assert missed(decide(after(body, decision), at(12, day=9))) == {}
     assert made_by_and_by(body, [at(12, day=9)]) == [
         at(12, day=9) - timedelta(seconds=10 * n) for n in reversed(range(100))
     ]

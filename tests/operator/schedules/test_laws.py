@@ -71,11 +71,12 @@ def test_every_time_has_its_run_exactly_once(schedule: Body, steps: list[Any]) -
     world = lived(scheduled(schedule, missedRunPolicy="All"), steps)
 
     expected = times_until(schedule, world.now)
-    assert sorted(world.made) == expected[-len(world.made) :]
     assert set(world.made.values()) <= {1}
-    assert len(world.made) + world.missed >= min(len(expected), 100)
-    if world.missed == 0:
+    assert set(world.made) <= set(expected)
+    if world.missed == 0:  # of more than a hundred the earliest are left out, and that is told
         assert len(world.made) == len(expected)
+    else:
+        assert len(expected) > 100
 
 
 @searching(60)
@@ -89,7 +90,7 @@ def test_a_clock_that_is_set_loses_and_doubles_nothing(schedule: Body, steps: li
     if world.missed == 0:
         assert sorted(world.made) == expected
     else:
-        assert set(world.made) <= set(expected)
+        assert len(expected) > 100
 
 
 @searching(100)
