@@ -10,9 +10,10 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from towpath.errors import NoSuchRun, NotPausedError, PauseError
 from towpath.futures import Future
@@ -20,7 +21,7 @@ from towpath.history import waiting
 from towpath.history.reader import SQLiteHistory
 from towpath.history.recorder import RECORDER
 from towpath.history.sweep import sweep_within
-from towpath.pausing.port import Begun, Message, Next, Pause, Standing, Taken
+from towpath.pausing.port import Begun, Message, Next, Pause, Standing, StillUnwinding, Taken
 from towpath.pausing.rows import ENTER, TAKE, is_ordered, is_waited_for, pause_of, top_of, why_not_again
 from towpath.pausing.watch import Watch
 from towpath.runs import FlowRun
@@ -31,14 +32,6 @@ from towpath.slugs import new_id
 from towpath.states import AWAITING_RETRY, RESUMING, State, StateType
 
 T = TypeVar("T")
-
-#: How long a run that is being suspended may take to unwind, before whoever resumes it is told to come back later.
-_UNWINDING_SECONDS: Final = 30.0
-_LOOK_SECONDS: Final = 0.05
-
-
-class _UnwindingError(Exception):
-    """The process of a run that is suspended has not ended with it yet."""
 
 
 class LocalPauses(BookFile):
@@ -151,14 +144,34 @@ class LocalPauses(BookFile):
 
     def answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Begun:
         """Answer a pause: one who tries does, the others are too late."""
-        patience = time.monotonic() + _UNWINDING_SECONDS
-        while True:
-            try:
-                return self._answer(pause, answer)
-            except _UnwindingError as error:
-                if time.monotonic() >= patience:
-                    raise PauseError(str(error)) from None
-                time.sleep(_LOOK_SECONDS)
+        now = time.time()
+        with self._transaction() as connection:
+            sweep_within(connection, self.alive)
+            row = self._row(connection, pause)
+            if row is None or row["state_type"] != StateType.PAUSED:
+                stands = "was deleted" if row is None else f"is {row['state_name']}"
+                raise NotPausedError(f"The run {stands} by now, and does not wait for anybody.")
+            taken = connection.execute(
+                "UPDATE pauses SET answer = ?, answered = ?, refused = NULL"
+                " WHERE identity = ? AND key = ? AND answered IS NULL",
+                (None if answer is None else json.dumps(dict(answer)), now, pause.identity, pause.key),
+            ).rowcount
+            if not taken:
+                raise NotPausedError(f"Run {row['name']!r} has been resumed already, by somebody else.")
+            if not pause.is_suspension:
+                verdict = self._verdict(pause, _last_state(connection, pause.run_id))
+                return Begun(then=Next.GOES_ON, run_id=pause.run_id, name=row["name"], verdict=verdict)
+            top = top_of(connection, pause.run_id)
+            assert top is not None
+            if top["process"] is not None:
+                raise StillUnwinding(f"Run {top['name']!r} is still being suspended. Try again in a moment.")
+            if top["state_type"] != StateType.PAUSED:
+                raise NotPausedError(
+                    f"Run {row['name']!r} was called by run {top['name']!r}, which is {top['state_name']} by now. Have"
+                    f" that begin anew: towpath runs retry {top['name']}"
+                )
+            server = self._begin(connection, top["id"], RESUMING)
+        return self._told(top, server)
 
     def begin_anew(self, run_id: str) -> Begun:
         """Have a run begin anew: one that ended otherwise than well, or is suspended without anything to answer."""
@@ -208,11 +221,9 @@ class LocalPauses(BookFile):
         return Taken(
             run_id=run_id,
             name=row["name"],
-            flow=row["flow"],
             parameters=json.loads(row["parameters"]),
             tags=frozenset(json.loads(row["tags"])),
             attempt=row["attempt"],
-            origin=json.loads(row["origin"]),
         )
 
     def give_up(self, run_id: str, why: str) -> None:
@@ -248,37 +259,11 @@ class LocalPauses(BookFile):
         """Give a future that ends with what a look gives, as soon as it gives something."""
         return self._watch.expect(look)
 
-    def _answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Begun:
-        now = time.time()
-        with self._transaction() as connection:
-            sweep_within(connection, self.alive)
-            row = self._row(connection, pause)
-            if row is None or row["state_type"] != StateType.PAUSED:
-                stands = "was deleted" if row is None else f"is {row['state_name']}"
-                raise NotPausedError(f"The run {stands} by now, and does not wait for anybody.")
-            taken = connection.execute(
-                "UPDATE pauses SET answer = ?, answered = ?, refused = NULL"
-                " WHERE identity = ? AND key = ? AND answered IS NULL",
-                (None if answer is None else json.dumps(dict(answer)), now, pause.identity, pause.key),
-            ).rowcount
-            if not taken:
-                raise NotPausedError(f"Run {row['name']!r} has been resumed already, by somebody else.")
-            if not pause.is_suspension:
-                verdict = self._verdict(pause, _last_state(connection, pause.run_id))
-                return Begun(then=Next.GOES_ON, run_id=pause.run_id, name=row["name"], verdict=verdict)
-            top = top_of(connection, pause.run_id)
-            assert top is not None
-            if top["process"] is not None:
-                raise _UnwindingError(
-                    f"Run {top['name']!r} is still on its way to being suspended. Try again in a moment."
-                )
-            if top["state_type"] != StateType.PAUSED:
-                raise NotPausedError(
-                    f"Run {row['name']!r} was called by run {top['name']!r}, which is {top['state_name']} by now. Have"
-                    f" that begin anew: towpath runs retry {top['name']}"
-                )
-            server = self._begin(connection, top["id"], RESUMING)
-        return self._told(top, server)
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with super()._transaction() as connection:
+            yield connection
+        self._watch.nudge()  # a file has changed, SQLite says, when others have written to it
 
     def _verdict(self, pause: Pause, last_state: int) -> Future[str]:
         def look() -> str | None:

@@ -61,6 +61,10 @@ class Standing:
     """Where its flow came from (`towpath.origins`), for whoever begins it anew; None if a server does, or nobody."""
 
 
+class StillUnwinding(Exception):
+    """The process of a run that is being suspended has not ended with it yet; it will in a moment."""
+
+
 class Next(Enum):
     """What becomes of a run that was resumed, or is to be tried again."""
 
@@ -90,12 +94,9 @@ class Taken:
 
     run_id: str
     name: str
-    flow: str
     parameters: Mapping[str, Any]
     tags: frozenset[str]
     attempt: int
-    origin: Mapping[str, Any]
-    """See `towpath.origins`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +161,7 @@ class Pauses(Protocol):
 
         Raises:
             NotPausedError: it has been answered, or the run has gone on or ended otherwise.
+            StillUnwinding: nothing has changed; try again.
         """
         ...
 

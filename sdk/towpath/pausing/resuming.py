@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from typing import Any, Final
 
 from towpath.errors import NotPausedError, ParameterError, PauseError
+from towpath.futures import Future
 from towpath.pausing.here import pauses
-from towpath.pausing.port import Begun, Pause, Pauses, Standing
+from towpath.pausing.port import Begun, Pause, Pauses, Standing, StillUnwinding
 from towpath.pausing.waiting import Wait, Waits, deadline
 from towpath.pausing.wanted import check_schema
 from towpath.states import RESUMING, StateType
 
 #: How long whoever resumes a run waits for it to take the input; it looks fifty times a second.
 _VERDICT_SECONDS: Final = 10.0
+#: How long a run that is being suspended may take to unwind, before whoever resumes it is told to come back later.
+_UNWINDING_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.05
 
 
 def resume(which: str, run_input: Any) -> Waits[Begun]:
@@ -83,7 +89,15 @@ def check(standing: Standing, pause: Pause | None, run_input: Any) -> dict[str, 
 
 def _answer(book: Pauses, pause: Pause, told: dict[str, Any] | None) -> Waits[Begun]:
     """Answer a pause, and see that the run takes it."""
-    begun = book.answer(pause, told)
+    patience = time.monotonic() + _UNWINDING_SECONDS
+    while True:
+        try:
+            begun = book.answer(pause, told)
+            break
+        except StillUnwinding as error:
+            if time.monotonic() >= patience:
+                raise PauseError(str(error)) from None
+            yield Wait(Future(), deadline(_LOOK_SECONDS))
     if begun.verdict is not None:
         yield Wait(begun.verdict, deadline(_VERDICT_SECONDS))
         if begun.verdict.done() and (refused := begun.verdict.result()):
@@ -93,11 +107,12 @@ def _answer(book: Pauses, pause: Pause, told: dict[str, Any] | None) -> Waits[Be
 
 def start_elsewhere(run_id: str) -> None:
     """Begin a run anew in a new process, which goes on when this one ends."""
-    subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "towpath.pausing.again", run_id],  # -P: the working directory is not on the path
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
+    threading.Thread(target=process.wait, name="towpath-again", daemon=True).start()  # if this one outlives it
 
 
 def _may_be_tried_again(standing: Standing) -> bool:

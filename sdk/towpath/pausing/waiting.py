@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from towpath.context import current
 from towpath.engine.standing import stand
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from towpath.runs import FlowRun
 
 T = TypeVar("T")
+
+_ASKED: Final = "Somebody asked for it. "
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,8 @@ def wait_here(
                 return value
         if is_suspension:
             exit_quietly()
-            raise FlowSuspended(f"{refused}{_suspended(context, run, wanted)}")
+            asked = _ASKED if is_asked_for else ""
+            raise FlowSuspended(f"{asked}{refused}{_suspended(context, run, wanted)}")
         if not stands:
             stand(context, State(StateType.PAUSED, message=_paused(run, pause, wanted, is_asked_for)))
             stands = True
@@ -175,9 +178,9 @@ def wait_here(
 
 
 def _paused(run: FlowRun, pause: Pause, wanted: Wanted[Any] | None, is_asked_for: bool) -> str:
-    why = "Somebody asked for it. " if is_asked_for else ""
+    asked = _ASKED if is_asked_for else ""
     until = "" if pause.until is None else f" It waits until {pause.until.astimezone():%Y-%m-%d %H:%M:%S %Z}."
-    return f"{why}To resume: {_command(run, wanted)}.{until}"
+    return f"{asked}To resume: {_command(run, wanted)}.{until}"
 
 
 def _suspended(context: RunContext, run: FlowRun, wanted: Wanted[Any] | None) -> str:

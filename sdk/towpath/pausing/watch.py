@@ -48,6 +48,10 @@ class Watch:
                 threading.Thread(target=self._watch, name="towpath-pauses", daemon=True).start()
         return future
 
+    def nudge(self) -> None:
+        """Have all look soon: this process itself has written something."""
+        self._is_new = True
+
     def _watch(self) -> None:
         looked = 0.0
         future: Future[Any] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.sdk.pausing import flows
-from tests.sdk.pausing.conftest import Going, Scene
+from tests.sdk.pausing.conftest import PATIENCE_SECONDS, Going, Scene, until
 
 from towpath import flow, resume_flow_run, suspend_flow_run, task
 from towpath.engine.interrupts import Interrupt
@@ -279,3 +280,45 @@ def test_without_a_pause_a_paused_state_is_the_authors(scene: Scene) -> None:
         resume_flow_run(scene.run().name, {"x": 1})
     with pytest.raises(PauseError, match="cannot begin anew"):
         resume_flow_run(scene.run().name)
+
+
+def test_who_resumes_a_run_that_is_still_being_unwound_waits_for_that(
+    scene: Scene, tmp_path: Path, startable: None
+) -> None:
+    """The flow within is suspended already, the one that called it has something to tidy up."""
+    tidied = threading.Event()
+
+    @flow
+    def outer() -> object:
+        try:
+            return flows.suspends(str(tmp_path))
+        finally:
+            assert tidied.wait(PATIENCE_SECONDS)
+
+    going = Going(outer)
+    inner = scene.waiting("suspends", "Suspended")
+    resuming = Going(lambda: waited(resume(inner.name, {"granted": True})))
+    time.sleep(0.1)  # so that it comes too early, mostly
+    tidied.set()
+    with pytest.raises(FlowSuspended):
+        going.result()
+    assert resuming.result().then is Next.TO_BE_STARTED
+    assert scene.run().state.name == "Resuming"
+
+
+def test_a_run_that_waits_in_its_process_is_not_taken(scene: Scene) -> None:
+    """For its next try, for example: nobody else begins it meanwhile."""
+
+    @flow(retries=1, retry_delay_seconds=0.3)
+    def flaky() -> None:
+        raise LookupError
+
+    going = Going(flaky)
+    run = until(
+        lambda: next((run for run in scene.runs() if run.state.name in {"AwaitingRetry", "Failed"}), None), "the wait"
+    )
+    assert pauses().take(run.id) is None
+    with pytest.raises(PauseError):
+        retry(run.name)
+    with pytest.raises(LookupError):
+        going.result()
