@@ -148,7 +148,7 @@ class _Turn:
                 self.answers[ticket] = answer
                 continue
             number = self._desk.enter(ticket.wish, self._token, os.getpid())
-            ticket.number, ticket.process = number, self._token
+            ticket.number = number
             self.waiting[number] = ticket
             self._entered.add(number)
 

@@ -83,8 +83,7 @@ class Keeper:
     def leave(self, ticket: Ticket) -> None:
         """Give a wish up, and back what it has."""
         ticket.has_left = True
-        dealer = self._dealer
-        if dealer is not None and ticket.process in {0, dealer.token}:  # else it was the parent's, before a fork
+        if self._dealer is not None:  # else it was the parent's, before a fork
             with suppress(OSError, RuntimeError, sqlite3.Error):  # the process is about to end, and its slots with it
                 self._post(None)
 

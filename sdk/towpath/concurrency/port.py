@@ -77,7 +77,7 @@ class Ticket:
         tell: told what becomes of it, from any thread; returns at once, and raises nothing.
     """
 
-    __slots__ = ("has_left", "number", "process", "tell", "wish")
+    __slots__ = ("has_left", "number", "tell", "wish")
 
     def __init__(self, wish: Wish, tell: Callable[[Answer], None]) -> None:
         self.wish = wish
@@ -86,8 +86,6 @@ class Ticket:
         """Whether nobody wants it any more."""
         self.number: int | None = None
         """Of its claim, where it has one."""
-        self.process = 0
-        """Token of the process whose claim that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

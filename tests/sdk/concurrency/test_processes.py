@@ -239,16 +239,21 @@ def test_a_forked_child_neither_holds_nor_frees_its_parents_slots(file: Path) ->
 def test_a_forked_child_leaves_its_parents_block_without_a_trace(file: Path) -> None:
     """The parent's slot is the parent's, although the child's code ends the block as well."""
     set_limit("db", 1)
+    set_limit("api", 1, slot_decay_per_second=1)
     block = concurrency("db")
     block.__enter__()
     child = os.fork()
     if child == 0:
-        block.__exit__(None, None, None)
-        os._exit(0)
+        try:
+            rate_limit("api")  # so that it has slots of its own to keep apart
+            block.__exit__(None, None, None)
+            list_limits()
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
-    assert state() == {"db": (1, 0)}
+    assert state()["db"] == (1, 0)
     block.__exit__(None, None, None)
-    assert state() == {"db": (0, 0)}
+    assert state()["db"] == (0, 0)
 
 
 def test_ctrl_c_ends_a_wait(file: Path) -> None:
