@@ -96,11 +96,18 @@ class Dealer:
         self._tell(turn)
         return turn.strangers
 
-    def refuse(self, error: Exception) -> None:
-        """Give up: the file cannot be used, now or later."""
+    def lose(self) -> None:
+        """Let everybody in: the file has gone, and all limits with it."""
         tickets = [*self._backlog.clear(), *self._waiting.values()]
-        self._new, self._waiting = [], {}
+        self._new, self._waiting, self._held = [], {}, {}
         for ticket in tickets:
+            ticket.tell(verdict(ticket.wish, {}) or Admitted())
+
+    def refuse(self, error: Exception) -> None:
+        """Give up what is wanted: the file cannot be used. What is in it goes when that has changed."""
+        self._new = []
+        for ticket in (*self._backlog.clear(), *self._waiting.values()):
+            ticket.has_left = True
             ticket.tell(Refused(error))
 
     def _leaving(self) -> set[int]:

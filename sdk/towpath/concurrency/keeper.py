@@ -138,8 +138,10 @@ class Keeper:
                 self._bell = None
                 if bell is not None:
                     bell.take_down()
-                self._take_up(dealer)
+                flushes = self._take_up(dealer)
             dealer.refuse(self._failed(error))
+            for flush in flushes:
+                flush.done.release()
 
     def _work(self, bell: Bell, dealer: Dealer) -> None:
         connection: sqlite3.Connection | None = None
@@ -190,6 +192,9 @@ class Keeper:
         try:
             with self.at_work:
                 connection = self._connected(connection, dealer)
+                if connection is None:
+                    dealer.lose()
+                    return None, None
                 if dealer.has_work or dealer.sees_change(Desk(connection, time.time())):
                     strangers = dealer.deal(connection)
                 if dealer.waits:
@@ -204,12 +209,18 @@ class Keeper:
             ring(self._path, process)
         return connection, pause if dealer.waits or dealer.has_work else None
 
-    def _connected(self, connection: sqlite3.Connection | None, dealer: Dealer) -> sqlite3.Connection:
-        """Give a connection to the file that is there now, where this process is known to be alive."""
+    def _connected(self, connection: sqlite3.Connection | None, dealer: Dealer) -> sqlite3.Connection | None:
+        """Give a connection to the file that is there now, where this process is known to be alive; None without one.
+
+        A file that is gone is not made again: what was in it has gone, too.
+        """
+        identity = database.identity_of(self._path)
         if connection is not None:
-            if database.identity_of(self._path) == self._identity:
+            if identity == self._identity:
                 return connection
             connection.close()
+        if identity is None:
+            return None
         connection = database.connect(self._path, warn)
         self._identity = database.identity_of(self._path)
         if (alive := alive_beside(self._path)) is not self._alive:
