@@ -13,6 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ Work: TypeAlias = Callable[[], None]
 """Something to do in a thread; it deals with its own exceptions."""
 
 IDLE_SECONDS: Final = 10.0
+#: How long after an idle thread the next may go.
+_APART_SECONDS: Final = 0.001
 
 
 class Here(threading.local):
@@ -77,9 +80,8 @@ class Threads:
         with self._lock:
             self._closing = True
             idle, self._idle = self._idle, {}
-        for bell in idle:
-            bell.release()
-        for thread in idle.values():
+        for bell, thread in idle.items():  # one by one, as they go at other times too
+            _ring(bell)
             thread.join(1.0)
 
     def _call(self) -> Callable[[], None] | None:
@@ -87,7 +89,7 @@ class Threads:
         if self._waking:
             return None
         self._waking = True
-        return self._idle.popitem()[0].release if self._idle else self._hire
+        return partial(_ring, self._idle.popitem()[0]) if self._idle else self._hire
 
     def _hire(self) -> None:
         try:
@@ -124,6 +126,7 @@ class Threads:
         bell = threading.Lock()
         bell.acquire()
         called = True
+        is_eldest = False
         while True:
             work: Work | None = None
             wake = None
@@ -136,18 +139,46 @@ class Threads:
                 elif self._closing:
                     return
                 else:
+                    is_eldest = not self._idle
                     self._idle[bell] = threading.current_thread()
             if wake:
                 wake()
             if work is not None:
                 work()
                 continue
-            if not bell.acquire(timeout=self._idle_seconds):
-                with self._lock:
-                    if self._idle.pop(bell, None) is not None:
-                        return
-                bell.acquire()  # called in the very last moment
+            if not self._is_called(bell, is_eldest):
+                return
             called = True
+
+    def _is_called(self, bell: threading.Lock, is_eldest: bool) -> bool:
+        """Wait for a call; tell whether it came, or the thread is to go.
+
+        Only the eldest looks at the clock, and when it goes, so does the next. If ten thousand threads went at once,
+        they would keep each other and everybody else from work for a minute, as each needs the interpreter for it.
+        """
+        seconds = self._idle_seconds if is_eldest else -1
+        while True:
+            rung = bell.acquire(timeout=seconds)
+            with self._lock:
+                is_called = bell not in self._idle
+                if not rung and not is_called:
+                    del self._idle[bell]
+                    for heir in self._idle:
+                        _ring(heir)
+                        break
+                    return False
+            if is_called:
+                if not rung:
+                    bell.acquire()  # called in the very last moment
+                return True
+            seconds = min(self._idle_seconds, _APART_SECONDS)  # the eldest by now
+
+
+def _ring(bell: threading.Lock) -> None:
+    try:
+        bell.release()
+    except RuntimeError:  # it has been rung for another reason, and not been heard yet
+        return
 
 
 THREADS: Final = Threads()

@@ -51,6 +51,23 @@ def test_idle_threads_go_away() -> None:
         assert not seen[-1].is_alive()
 
 
+def test_a_crowd_of_idle_threads_goes_away_one_by_one() -> None:
+    """The eldest first, each when the one before it has gone; whoever is called meanwhile works."""
+    threads = Threads(idle_seconds=0.05)
+    barrier = threading.Barrier(300)
+    seen: list[threading.Thread] = []
+
+    def meet() -> None:
+        seen.append(threading.current_thread())
+        barrier.wait(30)
+
+    all_done(threads, [meet] * 300)
+    all_done(threads, [lambda: None] * 300)
+    for thread in seen:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
 def test_a_system_out_of_threads_is_lived_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """When no further thread can be had, those that are there do the work, also that which others of them wait for."""
     threads = Threads()
