@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,4 +83,7 @@ def _kind(field: Mapping[str, Any], root: Mapping[str, Any]) -> str:
 
 
 def _default(field: Mapping[str, Any]) -> str:
-    return f"else {field['default']!r}" if "default" in field else "may be left out"
+    default = field.get("default")
+    if default is None:
+        return "may be left out"
+    return f"else {default!r}" if isinstance(default, str) else f"else {json.dumps(default, ensure_ascii=False)}"
