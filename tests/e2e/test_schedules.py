@@ -213,7 +213,7 @@ def test_a_scheduled_run_runs_as_the_deployment_said_when_it_was_made(
     metadata = {"name": f"{runs.prefix}-nap"}
     whole = {"apiVersion": names.API_VERSION, "kind": "Flow", "metadata": metadata, "spec": flow}
     kube.create(runs.path("flows"), whole)
-    soon = {"name": "once", "intervalSeconds": 86_400 * 365, "anchor": in_seconds(2)}
+    soon = {"name": "once", "intervalSeconds": 86_400 * 365, "anchor": in_seconds(10)}
     name = deployments.apply(soon | {"parameters": {"seconds": 8}}, flow=metadata["name"], parameters={"seconds": 900})
     deployments.wait_ticks(name, 1)
     (run,) = kube.items(runs.path("flowruns"), labelSelector=f"{names.LABEL_DEPLOYMENT}={name}")
