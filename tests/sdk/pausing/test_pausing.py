@@ -29,6 +29,7 @@ from towpath.errors import (
     PauseError,
     RunTimeout,
 )
+from towpath.pausing.asking import ask
 from towpath.runs import FlowRun
 from towpath.states import StateType
 
@@ -273,3 +274,46 @@ def test_initial_values_and_a_description_go_along(scene: Scene) -> None:
     assert waits.input["properties"]["granted"] == {"default": True, "title": "Granted", "type": "boolean"}
     resume_flow_run(run.id)
     assert going.result().granted is True
+
+
+@task
+def step() -> None:
+    """Be called."""
+
+
+@task
+async def async_step() -> None:
+    """Be called."""
+
+
+@pytest.mark.parametrize("how", ["called", "submitted", "awaited"])
+def test_a_run_is_asked_from_outside_to_wait(scene: Scene, how: str) -> None:
+    """It does so at its next call of a task, once, and goes on when it is resumed."""
+    enough = threading.Event()
+
+    @flow
+    def goes_on() -> str:
+        while not enough.is_set():
+            step() if how == "called" else step.submit().wait()
+        return "enough"
+
+    @flow(name="goes-on")
+    async def awaits() -> str:
+        while not enough.is_set():
+            await async_step()
+            await asyncio.sleep(0)
+        return "enough"
+
+    going = Going((lambda: asyncio.run(awaits())) if how == "awaited" else goes_on)
+    run = until(lambda: next(iter(scene.runs()), None), "the run")
+    ask(run.name, is_suspension=False)
+    waits = scene.waiting("goes-on")
+    assert (waits.state.message or "").startswith("Somebody asked for it. To resume: towpath runs resume")
+    with pytest.raises(PauseError, match="is Paused already"):
+        ask(run.name, is_suspension=False)
+    enough.set()
+    resume_flow_run(run.id)
+    assert going.result() == "enough"
+    assert scene.states().count("Paused") == 1
+    with pytest.raises(PauseError, match="it has ended, Completed"):
+        ask(run.name, is_suspension=False)
