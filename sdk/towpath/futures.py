@@ -84,7 +84,8 @@ class Future(Generic[R]):
 
         Args:
             timeout: seconds; None: as long as it takes.
-            raise_on_failure: if False, the exception of a run that did not complete is returned instead of raised.
+            raise_on_failure: if False, what a run left that did not complete is returned instead of raised: its
+                exception as a rule.
 
         Raises:
             TimeoutError: the run has not ended in time.

@@ -78,7 +78,7 @@ def _to_value(leaf: Found, may_fail: bool) -> Any:
     if state.is_completed():
         return state.data
     if may_fail:
-        return state.error() if state.is_final() else state.data
+        return state.left() if state.is_final() else state.data
     name = f" {leaf.name!r}" if isinstance(leaf, Future) and leaf.name else ""
     raise Unready(f"The run{name} that this one needs is not COMPLETED but {state.type} ({state.name}).")
 

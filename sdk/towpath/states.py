@@ -170,7 +170,8 @@ class State(Generic[R]):
         """Give the run's value.
 
         Args:
-            raise_on_failure: if False, the exception of a run that did not complete is returned instead of raised.
+            raise_on_failure: if False, nothing is raised for a run that did not complete: what it left is returned, its
+                exception as a rule.
 
         Raises:
             BaseException: the run's own exception.
@@ -187,10 +188,13 @@ class State(Generic[R]):
             if isinstance(self.data, FlowSuspended):
                 raise self.data
             raise UnfinishedRun(f"The run is {self.type} and has no result yet. Wait for it first: `future.wait()`.")
-        error = self.error()
         if raise_on_failure:
-            raise error
-        return cast("R", error)
+            raise self.error()
+        return cast("R", self.left())
+
+    def left(self) -> Any:
+        """Give what a run left that ended otherwise than completed: its data, or an exception if there is none."""
+        return self.error() if self.data is None else self.data
 
     async def aresult(self, raise_on_failure: bool = True) -> R:
         """Do as `result` does, in code that awaits."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath import states
-from towpath.errors import FlowRunCancelled, FlowRunCrashed, FlowRunFailed, UnfinishedRun, UpstreamNotReady
+from towpath.errors import FlowRunCancelled, FlowRunCrashed, FlowRunFailed, RunError, UnfinishedRun, UpstreamNotReady
 from towpath.states import TERMINAL, State, StateType, aggregate, may_follow, states_in
 
 FACTORIES = [
@@ -84,13 +84,32 @@ ERROR = ValueError("own")
         (states.Failed(data=states.Failed(data=ERROR)), ValueError, "own"),
         (states.Failed(data=[states.Completed(), states.Failed(data=ERROR)]), ValueError, "own"),
     ],
-    ids=["exception", "message", "text", "nothing", "cancelled", "crashed", "interrupted", "state within", "states within"],
+    ids=[
+        "exception",
+        "message",
+        "text",
+        "nothing",
+        "cancelled",
+        "crashed",
+        "interrupted",
+        "state within",
+        "states within",
+    ],
 )
 def test_other_ends_raise_their_exception(state: State[Any], error: type[BaseException], text: str) -> None:
     """The run's own exception if there is one, that of the first state within, else one of the kind of end, that says why."""
     with pytest.raises(error, match=text):
         state.result()
-    assert isinstance(state.result(raise_on_failure=False), error)
+    left = state.result(raise_on_failure=False)
+    assert left is state.data if state.data is not None else isinstance(left, error)
+
+
+@pytest.mark.parametrize("make", [states.Failed, states.Cancelled, states.Crashed])
+def test_what_a_run_left_that_did_not_complete_can_be_had(make: Any) -> None:
+    """`Failed(data=rows_so_far)`: the data if nothing is to be raised, be it no exception."""
+    assert make(data=[1, 2]).result(raise_on_failure=False) == [1, 2]
+    with pytest.raises(RunError, match="not enough"):
+        make(data=[1, 2], message="not enough").result()
 
 
 def test_a_run_that_has_not_ended_has_no_result() -> None:

@@ -20,6 +20,7 @@ from towpath import (
     State,
     StateType,
     Task,
+    allow_failure,
     flow,
     task,
 )
@@ -181,3 +182,24 @@ def test_what_ends_the_process_crashes_the_run(error: BaseException, message: st
     [state] = told
     assert state.is_crashed()
     assert message.replace("\\", "") in (state.message or "")
+
+
+def test_what_a_failed_run_left_reaches_who_asks_for_it() -> None:
+    """From a task's future, through `allow_failure`, and from a flow's state."""
+
+    @task
+    def load() -> Any:
+        return Failed(message="two rows are missing", data=["row"])
+
+    @task
+    def count(rows: list[str]) -> int:
+        return len(rows)
+
+    @flow
+    def main() -> Any:
+        future = load.submit()
+        assert future.result(raise_on_failure=False) == ["row"]
+        assert count(allow_failure(future)) == 1
+        return Failed(data={"rows": 1})
+
+    assert main(return_state=True).result(raise_on_failure=False) == {"rows": 1}
