@@ -77,7 +77,7 @@ class LogLines:
     def _write(self, message: str, kind: str, told: Mapping[str, Any], task_run: str | None = None) -> None:
         configure()
         logger = logging.getLogger(TOLD)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.INFO)  # a worker process has not been set up by `configure`
         fields = fields_of(current()) | ({} if task_run is None else {"task_run": task_run})
         logger.info("%s", message, extra={**fields, "told": {kind: told}})
         if not (self._has_said_why or is_pod() or settings.log_format() == "json"):
