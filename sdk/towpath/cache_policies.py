@@ -29,6 +29,20 @@ if TYPE_CHECKING:
     from towpath.stores import StorageLike
     from towpath.transactions import IsolationLevel
 
+__all__ = [
+    "DEFAULT",
+    "FLOW_PARAMETERS",
+    "INPUTS",
+    "NONE",
+    "NO_CACHE",
+    "RUN_ID",
+    "TASK_SOURCE",
+    "CacheKeyFn",
+    "CacheKeyFnPolicy",
+    "CachePolicy",
+    "CompoundCachePolicy",
+]
+
 CacheKeyFn: TypeAlias = Callable[[Any, dict[str, Any]], str | None]
 """A function of (the task run's context, parameters by name) that gives the key; None: not cached this time."""
 

@@ -25,6 +25,23 @@ from towpath.errors import (
     UpstreamNotReady,
 )
 
+#: What `from towpath.states import *` gives a script.
+__all__ = [
+    "AwaitingRetry",
+    "Cancelled",
+    "Cancelling",
+    "Completed",
+    "Crashed",
+    "Failed",
+    "Paused",
+    "Pending",
+    "Retrying",
+    "Running",
+    "Scheduled",
+    "State",
+    "StateType",
+]
+
 
 class StateType(StrEnum):
     """What kind of state a run is in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 
 import pytest
@@ -53,6 +54,18 @@ LINES = [
 def test_an_import_line_works_with_the_name_changed(line: str) -> None:
     """Each name is where a script looks for it."""
     exec(line.replace("prefect", "towpath"), {})
+
+
+@pytest.mark.parametrize(
+    "module", ["states", "cache_policies", "exceptions", "task_runners", "logging", "transactions"]
+)
+def test_a_star_brings_no_more_than_the_modules_own(module: str) -> None:
+    """`from towpath.states import *` leaves the script's own `datetime` alone."""
+    space: dict[str, object] = {"datetime": dt, "dataclass": None, "logging": logging, "Any": None}
+    before = dict(space)
+    exec(f"from towpath.{module} import *", space)
+    assert {name: space[name] for name in before} == before
+    assert len(space) > len(before)
 
 
 def test_names_for_the_same_thing_are_the_same_thing() -> None:
