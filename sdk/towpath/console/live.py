@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, Any, Final, TextIO, cast
 
 from rich.console import Console, Group
@@ -15,10 +16,12 @@ from rich.text import Text
 
 from towpath.console.looks import BLUE, COLOURS, GREEN, RED, YELLOW, duration
 from towpath.console.rows import Row, fitted
+from towpath.states import StateType
 
 #: Rows of a run that has ended: the last drawing stays, and may be scrolled.
 _ROWS_AT_END: Final = 100
 _STYLES: Final = {RED: "red", GREEN: "green", YELLOW: "yellow", BLUE: "blue"}
+_NONE: Final[Mapping[StateType, int]] = MappingProxyType({})
 #: Have a terminal show what comes between these at once; one that does not know them takes no notice.
 _AT_ONCE: Final = ("\x1b[?2026h", "\x1b[?2026l")
 
@@ -41,12 +44,12 @@ class Picture:
         )
         self._began = False
 
-    def draw(self, rows: Sequence[Row], above: str = "", *, dropped: int = 0) -> None:
+    def draw(self, rows: Sequence[Row], above: str = "", *, dropped: Mapping[StateType, int] = _NONE) -> None:
         """Draw anew.
 
         Args:
             rows: runs, in the order of their beginning.
-            dropped: how many more have completed that nobody has kept.
+            dropped: how many more have ended that nobody has kept, by how they ended.
             above: whole lines to be put above.
         """
         with self._console:  # all at once
@@ -60,7 +63,7 @@ class Picture:
             else:
                 self._live.refresh()
 
-    def close(self, rows: Sequence[Row], above: str = "", *, dropped: int = 0) -> None:
+    def close(self, rows: Sequence[Row], above: str = "", *, dropped: Mapping[StateType, int] = _NONE) -> None:
         """Draw for the last time: this stays."""
         with self._console:
             self.erase(above)
@@ -80,7 +83,7 @@ class Picture:
         self._console.print(Segments([Segment(text)]), end="", soft_wrap=True)
 
 
-def _table(rows: Sequence[Row], most: int, dropped: int) -> Any:
+def _table(rows: Sequence[Row], most: int, dropped: Mapping[StateType, int]) -> Any:
     shown, hidden = fitted(rows, most, dropped)
     table = Table.grid(padding=(0, 2, 0, 0))
     for gives_room in (False, True, False, False, True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from towpath.console.looks import MARKS, WAITING
@@ -110,19 +111,21 @@ def branches(ordered: Iterable[R]) -> Iterator[tuple[str, R]]:
     return walk(None, "")
 
 
-def fitted(rows: Sequence[Row], most: int, dropped: int = 0) -> tuple[list[Row], str]:
+def fitted(
+    rows: Sequence[Row], most: int, dropped: Mapping[StateType, int] = MappingProxyType({})
+) -> tuple[list[Row], str]:
     """Choose the rows that there is room for: live ones first, then what went wrong, then the latest.
 
     Args:
         rows: all, in the order of their beginning.
         most: how many there is room for, the words about the others included.
-        dropped: how many more have completed that are not among the rows.
+        dropped: how many more there are that are not among the rows, by how they ended.
 
     Returns:
         The rows as a tree, and what is to be said of the others; empty if there are none.
     """
     chosen, hidden = list(rows), ""
-    if len(rows) > most or dropped:
+    if len(rows) > most or any(dropped.values()):
         callers = {row.id: row.parent_id for row in rows}
         keep: set[str] = set()
         for row in sorted(enumerate(rows), key=lambda item: (_rank(item[1]), -item[0])):
@@ -130,7 +133,7 @@ def fitted(rows: Sequence[Row], most: int, dropped: int = 0) -> tuple[list[Row],
             if len(keep) + len(line) < most:
                 keep |= line
         chosen = [row for row in rows if row.id in keep]
-        others = Counter(row.type for row in rows if row.id not in keep) + Counter({StateType.COMPLETED: dropped})
+        others = Counter(row.type for row in rows if row.id not in keep) + Counter(dropped)
         told = ", ".join(f"{count} {type_.lower()}" for type_, count in others.most_common())
         hidden = f"… {others.total()} more: {told}"
     return [replace(row, branch=branch) for branch, row in branches(chosen)], hidden

@@ -7,6 +7,7 @@ the stream long ago write to it too, and it stays what it is: a terminal, with a
 from __future__ import annotations
 
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TextIO
@@ -65,3 +66,14 @@ class HeldBack:
 def draws(text: str) -> bool:
     """Tell whether a text moves the cursor, so that it cannot stand above a drawing."""
     return _DRAWS.search(text) is not None
+
+
+def own_terminal(stream: TextIO | None, original: TextIO | None) -> TextIO | None:
+    """Give a standard stream if it is a terminal; one that a notebook or a test has replaced is not ours to draw on."""
+    return stream if stream is not None and stream is original and stream.isatty() else None
+
+
+def terminals() -> list[TextIO]:
+    """Give the standard streams whose text would get in the way."""
+    streams = (own_terminal(sys.stdout, sys.__stdout__), own_terminal(sys.stderr, sys.__stderr__))
+    return [stream for stream in streams if stream is not None]

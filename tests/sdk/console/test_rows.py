@@ -40,14 +40,14 @@ def test_where_there_is_no_room_live_runs_stay_then_failed_ones_then_the_latest(
     shown, hidden = fitted(rows, 6)
     assert drawn(shown) == ["top", "├─ done-4", "├─ failed", "└─ middle", "   └─ live"]
     assert hidden == "… 4 more: 4 completed"
-    shown, hidden = fitted(rows, 4, dropped=10)
+    shown, hidden = fitted(rows, 4, dropped={StateType.COMPLETED: 10})
     assert drawn(shown) == ["top", "└─ middle", "   └─ live"]
     assert hidden == "… 16 more: 15 completed, 1 failed"
 
 
 def test_runs_that_were_dropped_are_counted_also_where_there_is_room() -> None:
     """Nobody is to think that there were no more."""
-    assert fitted([row("top")], 10, dropped=7) == ([row("top")], "… 7 more: 7 completed")
+    assert fitted([row("top")], 10, dropped={StateType.COMPLETED: 7}) == ([row("top")], "… 7 more: 7 completed")
 
 
 @settings(deadline=None)
@@ -62,7 +62,7 @@ def test_rows_always_fit_and_none_is_lost(made: list[tuple[StateType, int]], mos
         row(str(number), type_, parent=str(parent) if parent < number else None)
         for number, (type_, parent) in enumerate(made)
     ]
-    shown, hidden = fitted(rows, most, dropped)
+    shown, hidden = fitted(rows, most, {StateType.FAILED: dropped})
     assert len(shown) + bool(hidden) <= most
     assert {one.id for one in shown} <= {one.id for one in rows}
     left_out = len(rows) - len(shown) + dropped

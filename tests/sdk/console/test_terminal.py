@@ -99,7 +99,7 @@ def test_a_run_is_shown_as_a_tree_while_it_goes(start: Start, tmp_path: Path) ->
 
 def test_a_run_that_is_soon_over_is_not_drawn(start: Start) -> None:
     """And nothing that draws is loaded."""
-    body = "    return load(2)\n\nfrom towpath.console import progress\nprogress.DELAY_SECONDS = 1000"
+    body = "    return load(2)\n\nfrom towpath.console import view\nview.DELAY_SECONDS = 1000"
     with start(body) as terminal:
         text = terminal.end()
         assert text.splitlines()[-1] == "after []"
