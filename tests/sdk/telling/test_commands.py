@@ -242,7 +242,7 @@ def test_of_a_run_that_there_is_not_nothing_is_shown(typed: Typed) -> None:
 def test_events_are_watched_as_they_come(towpath: Harness) -> None:
     """Another process sees an event a moment after it was emitted, and ends after the first if that is asked."""
     command = [sys.executable, "-m", "towpath.cli", "events", "watch", "--event", "order.*", "--once", "--json"]
-    watcher = subprocess.Popen([*command, "--timeout", "50"], stdout=subprocess.PIPE, text=True)
+    watcher = subprocess.Popen([*command, "--timeout", "100"], stdout=subprocess.PIPE, text=True)
     done = threading.Event()
 
     def emit_until_seen() -> None:
@@ -254,7 +254,7 @@ def test_events_are_watched_as_they_come(towpath: Harness) -> None:
     teller = threading.Thread(target=emit_until_seen)
     teller.start()
     try:
-        out, _ = watcher.communicate(timeout=55)
+        out, _ = watcher.communicate(timeout=110)
     finally:
         done.set()
         teller.join()

@@ -135,7 +135,7 @@ def test_a_whole_process_loses_nothing(tmp_path: Path, place: str, runner: str) 
     if place == "pod":
         environment[names.ENV_RUN] = "nightly-7"
     done = subprocess.run(
-        [sys.executable, str(RUN), runner], env=environment, check=True, capture_output=True, text=True, timeout=50
+        [sys.executable, str(RUN), runner], env=environment, check=True, capture_output=True, text=True, timeout=110
     )
     told = [json.loads(line) for line in done.stderr.splitlines()]
     if place == "history":
