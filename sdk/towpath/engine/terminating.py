@@ -2,6 +2,9 @@
 
 What Python does of itself, to end at once, would leave hooks undone, task runs of the last moment unrecorded, and a run
 that is RUNNING until somebody looks. It is left to whoever has a handler already, as servers and pods have.
+
+A forked process is to end as it would without us. Python forgets signals that arrive while it forks, if they have a
+handler; so SIGTERM waits at the system's until the child has none.
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ from towpath.engine.execution import Execution
 from towpath.engine.interrupts import Interrupt
 from towpath.history.recorder import RECORDER
 
-_open: Final[list[Interrupt]] = []
-_process = 0
-"""In which the handler was put in its place; a fork inherits it, and should end as it would without."""
-_told = False
 #: How long a second signal, which ends the process at once, waits for a disk.
 _HASTY_SECONDS: Final = 0.5
+
+_open: Final[list[Interrupt]] = []
+_told = False
+_forking: Final = threading.local()
 
 
 @contextmanager
@@ -33,35 +36,29 @@ def heeding_sigterm(run: Execution) -> Iterator[None]:
     Args:
         run: of a flow that nobody has called.
     """
-    global _process
     if threading.current_thread() is not threading.main_thread() or not _is_ours_to_hear():
         yield
         return
-    interrupt = Interrupt()
-    run.stretch = interrupt
-    if not _open:
-        _process = os.getpid()
-        signal.signal(signal.SIGTERM, _on_sigterm)
+    run.stretch = interrupt = Interrupt()
     _open.append(interrupt)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         yield
     finally:
-        _open.remove(interrupt)
-        if not _open:
-            _leave()
+        if interrupt in _open:  # not so in a forked process
+            _open.remove(interrupt)
+            if not _open:
+                _leave()
 
 
 def _is_ours_to_hear() -> bool:
-    handler = signal.getsignal(signal.SIGTERM)
-    return handler is signal.SIG_DFL or (handler is _on_sigterm and bool(_open) and _process == os.getpid())
+    return signal.getsignal(signal.SIGTERM) is (_on_sigterm if _open else signal.SIG_DFL)
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     del number, frame
     global _told
-    if _process != os.getpid():
-        _end_by_signal()
-    elif _told:
+    if _told:
         RECORDER.flush(_HASTY_SECONDS)
         _end_by_signal()
     _told = True
@@ -80,3 +77,27 @@ def _leave() -> None:
 def _end_by_signal() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _hold_back() -> None:
+    if _open:
+        _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_through() -> None:
+    if _open and hasattr(_forking, "mask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _forget() -> None:
+    """Be as any other process, with what came meanwhile."""
+    global _told
+    if _open:
+        if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _let_through()
+    _open.clear()
+    _told = False
+
+
+os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_forget)
