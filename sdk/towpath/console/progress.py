@@ -91,6 +91,8 @@ class Progress:
 
 def is_watched() -> bool:
     """Tell whether somebody may look at this process's standard error, and wants to see how runs go."""
+    if not os.isatty(2):  # as in most processes: nothing has to be loaded to know
+        return False
     from towpath import settings
     from towpath.console.looks import is_capable
     from towpath.console.streams import own_terminal
