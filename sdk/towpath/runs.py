@@ -11,7 +11,6 @@ from typing import Any, Final
 from towpath.slugs import new_id
 from towpath.states import State, StateType
 
-
 #: Failed task calls that a flow run knows by their names.
 _NAMED: Final = 5
 
