@@ -18,6 +18,7 @@ from tests.kube import Kube
 FLOWS = Path(__file__).parent / "e2e" / "flows"
 
 os.environ["TOWPATH_HISTORY"] = "off"  # the tests of the history itself name files of their own
+os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-settings")  # nor are the settings the user's
 
 
 @pytest.fixture(scope="session")
