@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.sdk.history.notebook import finish
 
 _NAMESPACE = ["unshare", "--map-root-user", "--mount"]
-
-
-@cache
-def _can_mount() -> bool:
-    try:
-        return subprocess.run([*_NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode == 0
-    except FileNotFoundError:
-        return False
+#: Exit code of a shell that could not mount what it was to.
+_NO_MOUNT = 77
 
 
 def on_small_disk(code: str, at: Path, size_kib: int, files: int = 10_000) -> tuple[str, str]:
@@ -39,10 +32,14 @@ def on_read_only_disk(code: str, at: Path) -> tuple[str, str]:
 
 
 def _run(mount: str, code: str, home: Path) -> tuple[str, str]:
-    if not _can_mount():
-        pytest.skip("No mount namespace can be had here.")
+    if shutil.which(_NAMESPACE[0]) is None:
+        pytest.skip("There is no command that makes a mount namespace.")
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
-    command = [*_NAMESPACE, "sh", "-c", f'{mount} && exec "$0" -c "$1"', sys.executable, code]
-    return finish(
-        subprocess.Popen(command, env=environment, cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    )
+    shell = f'{{ {mount}; }} || exit {_NO_MOUNT}; printf "mounted\\n"; exec "$0" -c "$1"'
+    command = [*_NAMESPACE, "sh", "-c", shell, sys.executable, code]
+    done = subprocess.run(command, check=False, env=environment, cwd="/", text=True, capture_output=True, timeout=100)
+    mounted, _, out = done.stdout.partition("\n")
+    if mounted != "mounted":
+        pytest.skip(f"Nothing can be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    return out, done.stderr
