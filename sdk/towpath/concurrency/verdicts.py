@@ -16,7 +16,7 @@ def verdict(wish: Wish, limits: Mapping[str, Limit]) -> Answer | None:
     known = [limits[name] for name in sorted(wish.names & limits.keys())]
     active = [limit for limit in known if limit.is_active]
     if wish.strict and missing:
-        return _refused(f"{_there_is_none(missing)} {_how_to_make(missing[0])}")
+        return _refused(f"{_there_is_none(missing)}. {_how_to_make(missing[0])}")
     for limit in active:
         if not wish.keeps and not limit.decay:
             return _refused(
@@ -38,11 +38,11 @@ def warning(wish: Wish, limits: Mapping[str, Limit]) -> str:
     missing = sorted(wish.names - limits.keys())
     if wish.is_task or not missing:
         return ""
-    return f"{_there_is_none(missing)} So nothing is limited by it. {_how_to_make(missing[0])}"
+    return f"{_there_is_none(missing)}, so nothing is held back by it. {_how_to_make(missing[0])}"
 
 
 def _there_is_none(names: list[str]) -> str:
-    return f"There is no limit {' or '.join(map(repr, names))} on this machine."
+    return f"There is no limit {' or '.join(map(repr, names))} on this machine"
 
 
 def _how_to_make(name: str) -> str:

@@ -191,7 +191,7 @@ def test_a_limit_that_does_not_exist_warns_once(file: Path, caplog: pytest.LogCa
             pass
         rate_limit(["nothing", "here"])
     assert caplog.messages == [
-        "There is no limit 'here' or 'nothing' on this machine. So nothing is limited by it. Make it: towpath limits set here 1"
+        "There is no limit 'here' or 'nothing' on this machine, so nothing is held back by it. Make it: towpath limits set here 1"
     ]
     assert not file.exists(), "nobody needs a history for a limit that is not there"
 
