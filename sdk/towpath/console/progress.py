@@ -61,6 +61,11 @@ class Progress:
         if view is not None:
             view.close()
 
+    def before_fork(self) -> None:
+        """Give way: nobody knows what a forked process writes."""
+        if (view := self._view) is not None:
+            view.give_way()
+
     def forget(self) -> None:
         """Begin anew, as a forked process has to."""
         self._lock = threading.RLock()
@@ -118,5 +123,5 @@ def _is_child_of_multiprocessing() -> bool:
 
 #: The one of this process.
 PROGRESS: Final = Progress()
-os.register_at_fork(after_in_child=PROGRESS.forget)
+os.register_at_fork(before=PROGRESS.before_fork, after_in_child=PROGRESS.forget)
 atexit.register(PROGRESS.close)

@@ -6,11 +6,13 @@ the stream long ago write to it too, and it stays what it is: a terminal, with a
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 #: Pieces of text that may wait; whoever writes more has them shown at once.
 _WAITING: Final = 2000
@@ -29,14 +31,15 @@ class HeldBack:
     def __init__(self, streams: Sequence[TextIO], show: Callable[[], None]) -> None:
         self._streams, self._show = streams, show
         self._texts: deque[str] = deque()
+        self._seen = 0  # how many of them are a line that has not come to its end
         for stream in streams:
             stream.flush()
             stream.write = self._write  # type: ignore[method-assign]
 
     @property
     def waits(self) -> bool:
-        """Whether there is text."""
-        return bool(self._texts)
+        """Whether there is text that has not been seen yet."""
+        return len(self._texts) > self._seen
 
     def take(self) -> str:
         """Give the whole lines that wait; of one that has not come to its end, nothing yet."""
@@ -44,7 +47,9 @@ class HeldBack:
         lines, newline, rest = text.rpartition("\n")
         if rest and not draws(rest):
             self._texts.appendleft(rest)
+            self._seen = 1
             return lines + newline
+        self._seen = 0
         return text
 
     def let_go(self) -> str:
@@ -61,6 +66,48 @@ class HeldBack:
         if len(self._texts) > _WAITING:
             self._show()
         return len(text)
+
+
+def tell_of_children(tell: Callable[[], None]) -> Callable[[], None]:
+    """Have somebody told before a child process begins that will write to the terminal itself, past all covers.
+
+    Returns:
+        What undoes this.
+    """
+    import subprocess
+
+    begin, begin_shell = subprocess.Popen.__init__, os.system
+
+    @functools.wraps(begin)
+    def told(  # noqa: PLR0917 its own order
+        child: Any,
+        args: Any,
+        bufsize: int = -1,
+        executable: Any = None,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> None:
+        if stdout is None or stderr is None:
+            tell()
+        begin(child, args, bufsize, executable, stdin, stdout, stderr, *more, **named)
+
+    @functools.wraps(begin_shell)
+    def told_shell(command: Any) -> int:
+        tell()
+        return begin_shell(command)
+
+    def undo() -> None:
+        if subprocess.Popen.__init__ is told:
+            subprocess.Popen.__init__ = begin  # type: ignore[method-assign]
+        if os.system is told_shell:
+            os.system = begin_shell
+
+    subprocess.Popen.__init__ = told  # type: ignore[method-assign, assignment]
+    os.system = told_shell
+    return undo
 
 
 def draws(text: str) -> bool:

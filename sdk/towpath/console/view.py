@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -80,11 +81,15 @@ class View:
         self._over = threading.Event()
         self._gave_way = False
         self._held: HeldBack | None = None
+        self._uncover: Callable[[], None] = _nothing
         self._picture: Picture | None = None
         self._thread = threading.Thread(target=self._run, name="towpath-progress", daemon=True)
 
     def start(self) -> None:
         """Begin to draw, in a while."""
+        from towpath.console.streams import tell_of_children
+
+        self._uncover = tell_of_children(self.give_way)
         with suppress(RuntimeError):  # no thread can be had any more, as at the very end of the process
             self._thread.start()
 
@@ -117,7 +122,7 @@ class View:
                         picture.close(self._rows(), text, dropped=self._dropped)
 
     def give_way(self, above: str = "") -> None:
-        """Draw no more: somebody else has the terminal now."""
+        """Draw no more: somebody else has the terminal now. What was held back is written first."""
         with self._lock:
             self._gave_way = True
             held, picture = self._take_down()
@@ -132,6 +137,7 @@ class View:
             self._held.let_go()
 
     def _take_down(self) -> tuple[HeldBack | None, Picture | None]:
+        self._uncover()
         there = self._held, self._picture
         self._held = self._picture = None
         return there
@@ -195,6 +201,10 @@ class View:
         ]
         for run_id in ended[:-_KEPT]:
             self._dropped[self._entries.pop(run_id).row.type] += 1
+
+
+def _nothing() -> None:
+    """Do it."""
 
 
 def is_in_foreground(stream: TextIO) -> bool:

@@ -260,6 +260,44 @@ def test_what_draws_itself_gets_the_terminal(start: Start) -> None:
         assert not any("bar 2/3" in line or "▶" in line for line in lines)
 
 
+@pytest.mark.parametrize("call", ["subprocess.run(['echo', text])", "os.system('echo ' + text)"], ids=["run", "system"])
+def test_a_child_process_that_prints_gets_the_terminal(call: str, start: Start, tmp_path: Path) -> None:
+    """Its lines are not drawn over; one whose output is read by its parent takes nothing away."""
+    body = """
+    while "towpath.console.live" not in sys.modules:
+        time.sleep(0.01)
+    time.sleep(0.6)
+    import subprocess
+    print(subprocess.run(["echo", "read"], capture_output=True, text=True).stdout)
+    wait_for("go-child")
+    print("before")
+    for i in range(3):
+        text = f"of_child_{i}"
+        CALL
+        time.sleep(0.3)
+    print("afterwards")
+"""
+    with start(body.replace("CALL", call)) as terminal:
+        terminal.until(r"(?s)read.*▶ Running[^\n]*$")
+        go(tmp_path, "go-child")
+        lines = terminal.end().splitlines()
+        at = lines.index("before")
+        assert lines[at : at + 5] == ["before", "of_child_0", "of_child_1", "of_child_2", "afterwards"]
+        assert not any("▶" in line for line in lines)
+
+
+def test_a_child_that_begins_before_the_drawing_has_the_terminal(start: Start) -> None:
+    """As in a flow that does nothing but call a program."""
+    body = """
+    import subprocess
+    code = "import time; print('begun', flush=True); time.sleep(1.5); print('ended')"
+    subprocess.run([sys.executable, "-c", code])
+"""
+    with start(body) as terminal:
+        lines = terminal.end().splitlines()
+        assert lines[lines.index("begun") + 1] == "ended"
+
+
 def test_a_forked_child_prints_for_itself(start: Start, tmp_path: Path) -> None:
     """Its text does not wait for a thread that only its parent has."""
     body = """
@@ -275,7 +313,9 @@ def test_a_forked_child_prints_for_itself(start: Start, tmp_path: Path) -> None:
     with start(body) as terminal:
         terminal.until("from the child")
         go(tmp_path, "go")
-        assert "✔ Completed" in terminal.end()
+        lines = terminal.end().splitlines()
+        assert "from the child" in lines
+        assert not any("▶" in line for line in lines)
 
 
 def test_a_small_terminal_shows_what_matters_most(start: Start, tmp_path: Path) -> None:
