@@ -165,6 +165,9 @@ class FlowSuspended(BaseException):
     A BaseException, so that `except Exception` in user code lets it pass while `finally` and `with` do their work.
     """
 
+    exit_code = 7
+    """Of a script that it ends."""
+
 
 class UnfitValue(TowpathError, ValueError):
     """An artifact, event, variable or secret has a name, form or size that cannot be."""

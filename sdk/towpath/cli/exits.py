@@ -21,7 +21,7 @@ class Exit(IntEnum):
     NO_CLUSTER = 4
     CONFLICT = 5
     TIMED_OUT = 6
-    SUSPENDED = 7
+    SUSPENDED = errors.FlowSuspended.exit_code
     BUG = 70
     INTERRUPTED = 130
 

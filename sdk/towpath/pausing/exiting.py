@@ -7,7 +7,6 @@ import sys
 from types import TracebackType
 from typing import NoReturn
 
-from towpath.cli.exits import Exit
 from towpath.errors import FlowSuspended
 from towpath.loggers import get_logger
 
@@ -15,7 +14,7 @@ _is_in_place = False
 
 
 def exit_quietly() -> None:
-    """From now on, have a FlowSuspended that nobody catches end the process with exit code 7."""
+    """From now on, have a FlowSuspended that nobody catches end the process with an exit code of its own."""
     global _is_in_place
     if _is_in_place:
         return
@@ -33,4 +32,4 @@ def exit_quietly() -> None:
 def _exit(error: FlowSuspended) -> NoReturn:
     if not get_logger("towpath.flow_runs").isEnabledFor(logging.INFO):  # else the log has said it
         sys.stderr.write(f"The flow run is suspended. {error}\n")
-    raise SystemExit(Exit.SUSPENDED)
+    raise SystemExit(error.exit_code)

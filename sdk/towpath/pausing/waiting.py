@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Python hears of a signal that comes just before a blocking call when that returns; Ctrl-C is not to wait for days.
+_SLICE_SECONDS: Final = 1.0
 _ASKED: Final = "Somebody asked for it. "
 
 
@@ -59,7 +61,7 @@ def waited(steps: Waits[T]) -> T:
         wait = next(steps)
         while True:
             while not wait.is_over:
-                wait.future.wait(wait.seconds)
+                wait.future.wait(_SLICE_SECONDS if wait.seconds is None else min(wait.seconds, _SLICE_SECONDS))
             wait = steps.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
