@@ -20,10 +20,11 @@ stays with the run that got it: a new `receive` begins with the first, unless it
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, create_model
+from pydantic.fields import FieldInfo
 
 from towpath.context import current
 from towpath.errors import MissingContext, PauseError
@@ -77,7 +78,7 @@ class RunInput(BaseModel):
         fields: dict[str, Any] = {}
         for name, value in initial.items():
             known = cls.model_fields.get(name)
-            fields[name] = (type(value) if known is None else known.annotation, value)
+            fields[name] = (type(value) if known is None else _as_known(known), value)
         made = create_model(cls.__name__, __base__=cls, **fields)
         if description is not None:
             made.run_input_description = description
@@ -280,6 +281,12 @@ def _send(run_input: Any, run_id: str, sender: str | None, key_prefix: str | Non
     told = as_object(wanted.schema, given, f"run {run_id!r}")
     pauses().send(run_id, key_prefix or _prefix(kind), told, sender)
     yield from ()
+
+
+def _as_known(field: FieldInfo) -> Any:
+    """Give the type of a field with all that is asked of its values, and none of its defaults."""
+    told = Field(title=field.title, description=field.description)
+    return Annotated[field.annotation, *field.metadata, told]  # type: ignore[valid-type]  # a type made of values
 
 
 def _prefix(kind: Any) -> str:

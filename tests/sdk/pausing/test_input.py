@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import Field, ValidationError
 from tests.sdk.pausing.conftest import Going, Scene, until
 
 from towpath import flow, runtime
@@ -139,6 +140,24 @@ def test_input_has_to_have_somewhere_to_go(scene: Scene) -> None:
         send_input(float("nan"), run_id)
     with pytest.raises(AttributeError, match="was not received"):
         _ = Question(text="?").metadata
+
+
+class Payment(RunInput):
+    """An input that is asked for with conditions."""
+
+    amount: int = Field(10, ge=0, le=100, description="in pounds")
+    to: str = Field(min_length=2)
+    notes: list[str] = Field(default_factory=list, max_length=2)
+
+
+@pytest.mark.parametrize("wrong", [{"amount": 101}, {"to": "x"}, {"notes": ["a", "b", "c"]}], ids=str)
+def test_initial_data_changes_defaults_and_nothing_else(wrong: dict[str, Any]) -> None:
+    """What a field asks of its values is asked of them as before, and its description stays."""
+    changed = Payment.with_initial_data(amount=20, to="somebody", notes=["none"])
+    assert changed().model_dump() == {"amount": 20, "to": "somebody", "notes": ["none"]}
+    assert changed.model_json_schema()["properties"]["amount"]["description"] == "in pounds"
+    with pytest.raises(ValidationError):
+        changed(**wrong)
 
 
 def test_initial_data_become_defaults() -> None:
