@@ -37,7 +37,7 @@ class Request:
 
     def __init__(self, wish: Wish, timeout_seconds: float | None = None, *, patient: bool = True) -> None:
         self.wish = wish
-        self.ring: Callable[[], None] = _silence
+        self.ring: Callable[[], None] = silence
         """Called, from any thread, at each answer."""
         self._timeout_seconds = timeout_seconds
         self._patient = patient
@@ -235,5 +235,5 @@ def _logger() -> Any:
     return get_logger("towpath.concurrency") if context is None else run_logger(context)
 
 
-def _silence() -> None:
+def silence() -> None:
     """Tell nobody."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from towpath.concurrency.place import slots
 from towpath.concurrency.port import Answer, Waits, Wish
-from towpath.concurrency.requests import Request, acquire, acquire_async
+from towpath.concurrency.requests import Request, acquire, acquire_async, silence
 from towpath.context import current_claims, enter_claims, leave_claims
 from towpath.engine.effects import READY, Enter, Event, Raised
 from towpath.errors import ConcurrencySlotAcquisitionError
@@ -96,7 +96,7 @@ class Gate:
                 except ConcurrencySlotAcquisitionError:
                     goes_on = True
             if goes_on:
-                request.ring = _silence
+                request.ring = silence
                 begin()
 
         request.ring = ring
@@ -182,7 +182,3 @@ class _TagRequest(Request):
             from towpath.loggers import run_logger
 
             run_logger(self._execution.context).info("Waits for %s. %s", self.wanted, answer.why)
-
-
-def _silence() -> None:
-    """Tell nobody."""

@@ -80,7 +80,7 @@ def test_slots_of_a_process_that_ends_go_to_who_waits(file: Path, ends: tuple[si
     began = time.monotonic()
     holder.end(*ends)
     assert entered.wait(PATIENCE)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < PATIENCE
     thread.join(PATIENCE)
     assert state() == {"db": (0, 0)}
 
@@ -214,7 +214,7 @@ for _ in range(6):
     for index, since in enumerate(times):
         for until_ in times[index:]:
             inside = sum(since <= at <= until_ for at in times)
-            assert inside <= 2 + 20 * (until_ - since) + 1, "one may have been told late that its turn had come"
+            assert inside <= 2 + 20 * (until_ - since) + 2, "each may have been late to say that its turn had come"
 
 
 def test_a_forked_child_neither_holds_nor_frees_its_parents_slots(file: Path) -> None:
