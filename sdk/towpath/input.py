@@ -286,7 +286,7 @@ def _send(run_input: Any, run_id: str, sender: str | None, key_prefix: str | Non
 def _as_known(field: FieldInfo) -> Any:
     """Give the type of a field with all that is asked of its values, and none of its defaults."""
     told = Field(title=field.title, description=field.description)
-    return Annotated[field.annotation, *field.metadata, told]  # type: ignore[valid-type]  # a type made of values
+    return Annotated[field.annotation, *field.metadata, told]
 
 
 def _prefix(kind: Any) -> str:
