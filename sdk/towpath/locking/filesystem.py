@@ -141,8 +141,8 @@ class FileSystemLockManager:
         why = error.strerror or str(error)
         error.__suppress_context__ = True  # the steps in which a folder is made tell nobody anything
         return StorageError(
-            f"Locks cannot be taken in the folder {str(self.lock_files_directory)!r}: {why}. See to that folder, or name"
-            " another: cache_policy=POLICY.configure(lock_manager=FileSystemLockManager('/shared/locks'))."
+            f"Locks cannot be taken in the folder {str(self.lock_files_directory)!r}: {why}. See to that folder, or"
+            " name another: cache_policy=POLICY.configure(lock_manager=FileSystemLockManager('/shared/locks'))."
         )
 
     def __eq__(self, other: object) -> bool:
