@@ -26,6 +26,7 @@ class Progress:
         self._lock = threading.RLock()
         self._view: View | None = None
         self._input: Callable[..., str] = builtins.input
+        self._uncover: Callable[[], None] | None = None
 
     def enter(self, run: FlowRun) -> None:
         """Take note that a flow run has entered a state; most is known already."""
@@ -61,8 +62,8 @@ class Progress:
         if view is not None:
             view.close()
 
-    def before_fork(self) -> None:
-        """Give way: nobody knows what a forked process writes."""
+    def give_way(self) -> None:
+        """Draw no more while these runs go: somebody else writes to the terminal, a child process for one."""
         if (view := self._view) is not None:
             view.give_way()
 
@@ -74,11 +75,13 @@ class Progress:
         self._put_away()
 
     def _begun(self) -> View:
+        from towpath.console.streams import tell_of_children
         from towpath.console.view import View
 
         if self._view is None:
             self._view = View()
             self._input, builtins.input = builtins.input, self._ask  # debuggers ask by it too
+            self._uncover = tell_of_children(self.give_way)
             self._view.start()
         return self._view
 
@@ -86,11 +89,13 @@ class Progress:
         self._view = None
         if builtins.input == self._ask:
             builtins.input = self._input
+        if self._uncover is not None:
+            self._uncover()
+            self._uncover = None
 
     def _ask(self, prompt: Any = "", /) -> str:
         """Ask for input, on a terminal that nobody draws on any more."""
-        if (view := self._view) is not None:
-            view.give_way()
+        self.give_way()
         return self._input(prompt)
 
 
@@ -123,5 +128,5 @@ def _is_child_of_multiprocessing() -> bool:
 
 #: The one of this process.
 PROGRESS: Final = Progress()
-os.register_at_fork(before=PROGRESS.before_fork, after_in_child=PROGRESS.forget)
+os.register_at_fork(before=PROGRESS.give_way, after_in_child=PROGRESS.forget)
 atexit.register(PROGRESS.close)

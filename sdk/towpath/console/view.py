@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -81,15 +80,11 @@ class View:
         self._over = threading.Event()
         self._gave_way = False
         self._held: HeldBack | None = None
-        self._uncover: Callable[[], None] = _nothing
         self._picture: Picture | None = None
         self._thread = threading.Thread(target=self._run, name="towpath-progress", daemon=True)
 
     def start(self) -> None:
         """Begin to draw, in a while."""
-        from towpath.console.streams import tell_of_children
-
-        self._uncover = tell_of_children(self.give_way)
         with suppress(RuntimeError):  # no thread can be had any more, as at the very end of the process
             self._thread.start()
 
@@ -137,7 +132,6 @@ class View:
             self._held.let_go()
 
     def _take_down(self) -> tuple[HeldBack | None, Picture | None]:
-        self._uncover()
         there = self._held, self._picture
         self._held = self._picture = None
         return there
@@ -201,10 +195,6 @@ class View:
         ]
         for run_id in ended[:-_KEPT]:
             self._dropped[self._entries.pop(run_id).row.type] += 1
-
-
-def _nothing() -> None:
-    """Do it."""
 
 
 def is_in_foreground(stream: TextIO) -> bool:
