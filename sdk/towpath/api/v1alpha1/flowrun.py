@@ -1,7 +1,7 @@
 """FlowRun: one execution of a flow, its state machine guarded by the API server itself.
 
-What a run was created with never changes, whoever asks: its spec is immutable, but for the wishes to cancel it or to try
-it again.
+What a run was created with never changes, whoever asks: its spec is immutable, but for the wishes to cancel it or to
+try it again.
 """
 
 from __future__ import annotations
