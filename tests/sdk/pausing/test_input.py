@@ -167,3 +167,16 @@ def test_initial_data_become_defaults() -> None:
     assert (changed.run_input_description, Question.run_input_description) == ("Ask something", None)
     with pytest.raises(ValueError, match="text"):
         Question()
+
+
+def test_initial_data_leave_what_is_asked_of_values() -> None:
+    """A bound, and a description, stay with the field whose default is changed."""
+
+    class Bounded(RunInput):
+        times: int = Field(1, ge=0, description="how often")
+
+    changed = Bounded.with_initial_data(times=3)
+    assert changed().times == 3
+    assert changed.model_fields["times"].description == "how often"
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        changed(times=-1)
