@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,11 @@ Work: TypeAlias = Callable[[], None]
 """Something to do in a thread; it deals with its own exceptions."""
 
 IDLE_SECONDS: Final = 10.0
+#: How many threads may be at work before it matters whether they get on. Short pieces are done soonest by few threads:
+#: hundreds would keep each other from the interpreter.
+_FREELY: Final = 32
+#: How long nobody may have taken a piece before more threads are called than that.
+_STANDSTILL_SECONDS: Final = 0.002
 #: How long after an idle thread the next may go.
 _APART_SECONDS: Final = 0.001
 
@@ -51,7 +57,8 @@ class Threads:
     """Daemon threads, started when there is work for them and kept for a few idle seconds.
 
     Whoever takes a piece of work wakes a colleague if there is more; so a burst of short pieces is worked off by a few
-    threads, while pieces that block get a thread each.
+    threads, while pieces that block get a thread each. Once there are more than a few, somebody watches whether they
+    get on, and calls others only when they do not.
     """
 
     def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -65,6 +72,9 @@ class Threads:
         self._idle: dict[threading.Lock, threading.Thread] = {}  # by the bell that wakes each
         self._closing = False
         self._waking = False  # somebody was woken or started and has not looked for work yet
+        self._busy = 0  # threads that are not idle, be it that they wait for something
+        self._taken = 0  # pieces, ever
+        self._watched = False  # somebody watches whether pieces are taken
         self.short = False  # the system has refused to give a further thread
 
     def start(self, work: Work) -> None:
@@ -88,7 +98,13 @@ class Threads:
         """Choose how to get a thread to look for work, with the lock held; None if one is on its way."""
         if self._waking:
             return None
+        if self._busy >= _FREELY:
+            watches, self._watched = not self._watched, True
+            return self._start_watch if watches else None
         self._waking = True
+        return self._colleague()
+
+    def _colleague(self) -> Callable[[], None]:
         return partial(_ring, self._idle.popitem()[0]) if self._idle else self._hire
 
     def _hire(self) -> None:
@@ -98,6 +114,29 @@ class Threads:
             with self._lock:
                 self._waking = False
                 self.short = True
+
+    def _start_watch(self) -> None:
+        try:
+            threading.Thread(target=self._watch, name="towpath-watch", daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._watched = False
+                self.short = True
+
+    def _watch(self) -> None:
+        """While there is work, call others whenever none of it is taken: one, then two, then four …"""
+        taken, more = -1, 1
+        while True:
+            time.sleep(_STANDSTILL_SECONDS)
+            with self._lock:
+                if not self._work:
+                    self._watched = False
+                    return
+                more = 2 * more if taken == self._taken else 1
+                calls = [self._colleague() for _ in range(min(more // 2, len(self._work), len(self._idle) or more))]
+                taken = self._taken
+            for call in calls:
+                call()
 
     def help_until(self, lock: threading.Lock) -> bool:
         """Do others' work in this thread, which is about to wait, until a lock can be had; tell whether it was had."""
@@ -133,12 +172,15 @@ class Threads:
             with self._lock:
                 if called:
                     self._waking = called = False
+                    self._busy += 1
                 if self._work:
                     work = self._work.popleft()
+                    self._taken += 1
                     wake = self._call() if self._work else None
                 elif self._closing:
                     return
                 else:
+                    self._busy -= 1
                     is_eldest = not self._idle
                     self._idle[bell] = threading.current_thread()
             if wake:

@@ -34,6 +34,25 @@ def test_pieces_that_block_get_a_thread_each() -> None:
     all_done(Threads(), [lambda: barrier.wait(20) and None] * 100)
 
 
+def test_many_that_block_get_a_thread_each_when_nobody_gets_on() -> None:
+    """However many wait already; somebody watches whether work is taken."""
+    threads = Threads()
+    for crowd in (40, 300, 300):
+        barrier = threading.Barrier(crowd)
+        all_done(threads, [lambda barrier=barrier: barrier.wait(30) and None] * crowd)  # type: ignore[misc]
+
+
+def test_a_flood_of_short_pieces_is_worked_off_by_a_few() -> None:
+    """Also while it goes on."""
+    threads = Threads()
+    seen: set[int] = set()
+    most = 0
+    for _ in range(20):
+        all_done(threads, [lambda: seen.add(threading.get_ident())] * 1000)
+        most = max(most, len(seen))
+    assert most < 300
+
+
 def test_short_pieces_share_a_few_threads() -> None:
     """A burst of short pieces does not start a thread for each."""
     seen: set[int] = set()
