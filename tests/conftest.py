@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from tests.kube import Kube
 FLOWS = Path(__file__).parent / "e2e" / "flows"
 
 os.environ["TOWPATH_HISTORY"] = "off"  # the tests of the history itself name files of their own
-os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-settings")  # nor are the settings the user's
+_no_settings = tempfile.TemporaryDirectory(prefix="towpath-tests-")
+os.environ["XDG_CONFIG_HOME"] = _no_settings.name  # nor are the settings the user's
 
 
 @pytest.fixture(scope="session")
