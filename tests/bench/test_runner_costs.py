@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def test_a_task_on_dask_costs_little_more_than_dask(home: Path) -> None:
 
         costs: dict[str, list[float]] = {"Dask: submit, result": [], "task on Dask: submit, result": []}
         for _ in range(3):
-            for body, taken in zip((bare, ours), costs.values(), strict=True):
+            bodies: list[Callable[[int], None]] = [bare, ours]
+            for body, taken in zip(bodies, costs.values(), strict=True):
                 begun = time.process_time()
                 body(300)
                 taken.append((time.process_time() - begun) / 300)
