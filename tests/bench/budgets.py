@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 BARE_PROCESS: Final = "python -c pass"
 LIBRARIES: Final = "a process that can log and write SQLite"
+POD_LIBRARIES: Final = "a process that loads httpx and pydantic"
 THREE_ROWS: Final = "three SQLite rows, batched"
 OWN_ROWS: Final = "three SQLite rows, each its own transaction"
 ROWS_AND_READ: Final = "three SQLite rows, and a pickle file read"
@@ -45,6 +46,7 @@ MAP: Final = Budget("mapped task, recorded", 200e-6, THREE_ROWS, 28e-6)
 AWAIT: Final = Budget("async task awaited, recorded", 150e-6, THREE_ROWS, 28e-6)
 EMPTY_FLOW: Final = Budget("empty flow at the top, wall", 0.003, OWN_ROWS, 150e-6)
 SUBFLOW: Final = Budget("flow in a flow, in process, wall", 0.002, OWN_ROWS, 150e-6)
+POD: Final = Budget("python -m towpath.engine, empty flow", 0.5, POD_LIBRARIES, 0.3)
 CACHE_HIT: Final = Budget("cache hit", 200e-6, ROWS_AND_READ, 38e-6)
 RESULT_KEPT: Final = Budget("result kept", 300e-6, ROWS_AND_WRITTEN, 68e-6)
 FIRST_LINE: Final = Budget("run_deployment → first line of the run, wall", 0.4, BARE_PROCESS, 0.015)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.bench.measure import milliseconds, process_cpu, table
+from tests.bench.budgets import POD, POD_LIBRARIES
+from tests.bench.measure import against, process_cpu
 from tests.contract.fake_api import FakeApi
 from tests.contract.local_pods import local_pods
 
@@ -20,8 +21,8 @@ def empty() -> int:
 
 
 def test_a_runs_process_is_one_light_interpreter(tmp_path: Path) -> None:
-    """Start to exit of an empty flow: at most 0.5 s where a bare interpreter takes 15 ms, and at most 60 MiB."""
-    bare = process_cpu("pass")
+    """Start to exit of an empty flow: at most 0.5 s where loading its libraries takes 0.3, and at most 60 MiB."""
+    libraries = process_cpu("import asyncio, httpx, pydantic")
     spent, memory = [], []
     (tmp_path / "flows.py").write_text(FLOW)
     with FakeApi() as api, local_pods(api, tmp_path) as pods:
@@ -33,15 +34,8 @@ def test_a_runs_process_is_one_light_interpreter(tmp_path: Path) -> None:
             spent.append(usage.ru_utime + usage.ru_stime)
 
     ours, most = min(spent), max(memory)
-    print(
-        table(
-            "A run's process, start to exit",
-            ["what", "CPU", "in bare interpreters", "memory"],
-            [
-                ["python -c pass", milliseconds(bare), "1.0", ""],
-                ["python -m towpath.engine, empty flow", milliseconds(ours), f"{ours / bare:.1f}", f"{most:.1f} MiB"],
-            ],
-        )
-    )
-    assert ours <= 500 / 15 * bare
+    costs = {POD_LIBRARIES: libraries, "pod": ours}
+    print(against("A run's process, CPU from start to exit", {"pod": POD}, costs))
+    print(f"  memory: {most:.1f} MiB")
+    assert ours <= POD.allowed(libraries)
     assert most <= 60

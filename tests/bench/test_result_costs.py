@@ -12,6 +12,7 @@ from towpath import flow, task
 from towpath.cache_policies import INPUTS
 from towpath.caching import key_of
 
+TIMES = 2000
 BUDGETS = {"hit": CACHE_HIT, "kept": RESULT_KEPT}
 
 
@@ -45,17 +46,16 @@ def test_kept_results_cost_a_few_bare_files(home: Path) -> None:
 
     files = bare.Pickles(home)
     rows = bare.rows(home / "bare.db", own_transactions=False)
-    files.write(500)
-    rows(20_000)  # so that further ones cost what they do in a table that is used
+    files.write(TIMES)
     cached(1)
     costs = side_by_side(
         {
-            ROWS_AND_READ: (lambda times: (rows(times), files.read(times)), 500),
-            ROWS_AND_WRITTEN: (lambda times: (rows(times), files.write(times)), 500),
-            "task call without any of it": (calls, 1000),
-            "key of four arguments": (keys, 2000),
-            "hit": (hits, 1000),
-            "kept": (keeps, 500),
+            ROWS_AND_READ: (lambda times: (rows(times), files.read(times)), TIMES),
+            ROWS_AND_WRITTEN: (lambda times: (rows(times), files.write(times)), TIMES),
+            "task call without any of it": (calls, TIMES),
+            "key of four arguments": (keys, TIMES),
+            "hit": (hits, TIMES),
+            "kept": (keeps, TIMES),
         },
         BUDGETS,
     )
