@@ -97,6 +97,15 @@ def test_a_log_is_followed_from_before_the_pod_to_the_end(runs: Runs, terminal: 
     assert messages[-1].startswith("Finished in state Completed")
 
 
+def test_a_failed_run_is_tried_again(runs: Runs, terminal: Terminal) -> None:
+    """The same run, its next attempt; one that has completed is not."""
+    name = runs.start("out_of_stock_until", {"attempt": 2})
+    runs.ended(name)
+    assert terminal.type("runs", "retry", name) == f"{name} is tried again, attempt 2.\n"
+    assert terminal.type("runs", "watch", name, "--timeout", "120").splitlines()[-1].endswith(f"{name}  ✔ Completed")
+    terminal.type("runs", "retry", name, code=Exit.CONFLICT)
+
+
 def test_a_log_goes_on_with_the_next_attempt(runs: Runs, terminal: Terminal) -> None:
     """A process that vanished has a log, and so has the one after it; each can be had by itself."""
     name = runs.start("vanish_once")

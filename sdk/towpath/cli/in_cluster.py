@@ -17,6 +17,7 @@ from towpath.cluster.console import Console
 from towpath.cluster.follow import Change, Follower
 from towpath.cluster.port import Cluster, Selector
 from towpath.errors import ClusterError, Conflict, NotFound
+from towpath.states import StateType
 
 
 class ClusterRuns:
@@ -101,6 +102,24 @@ class ClusterRuns:
         if run.has_ended:
             raise Conflict(f"Run {run.name!r} cannot be cancelled: it has ended, {run.state.name}.")
         self._console.cancel_run(run.name)
+
+    def retry(self, run: Run) -> None:
+        """Ask for one more attempt of a run that ended otherwise than well; the operator does the rest.
+
+        Raises:
+            Conflict: it goes on, it completed, or the run that called it has ended.
+            Refused: it was cancelled, or it may not be changed by whoever asks.
+        """
+        if not run.has_ended:
+            raise Conflict(f"Run {run.name!r} cannot be tried again: it goes on ({run.state.name}).")
+        if run.state.type is StateType.COMPLETED:
+            raise Conflict(f"Run {run.name!r} has completed, so there is nothing to try again. Run it anew.")
+        if run.parent is not None and self.get(run.parent, whole=True).has_ended:
+            raise Conflict(
+                f"Run {run.name!r} was called by {run.parent!r}, which has ended: try that again, towpath runs retry"
+                f" {run.parent} {self.flags}."
+            )
+        self._console.retry_run(run.name, run.attempt or 0)
 
     def delete(self, run: Run, *, force: bool) -> None:
         """Delete the FlowRun; the cluster deletes what it owns."""

@@ -116,9 +116,9 @@ class Run:
     result: Result | None = None
     waiting_for: str | None = None
     pauses: Sequence[Pause] = ()
+    """What it waits for, and those below it, until somebody resumes them."""
     holds: str | None = None
     """Slots of limits that it and its task runs have, in words."""
-    """What it waits for, and those below it, until somebody resumes them."""
     job: str | None = None
     pod: str | None = None
     process: str | None = None

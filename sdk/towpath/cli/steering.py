@@ -1,4 +1,4 @@
-"""`towpath runs pause`, `resume` and `retry`: have a run wait, go on, and begin anew; on this machine."""
+"""`towpath runs pause`, `resume` and `retry`: have a run wait, go on, and begin anew."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from towpath.cli.exits import Exit
 from towpath.cli.files import read_text
 from towpath.cli.output import say, say_json
 from towpath.cli.running import ended_in_order, told
-from towpath.cli.target import is_cluster
+from towpath.cli.target import cluster_meant, flags_for, is_cluster
 from towpath.errors import PauseError
 from towpath.states import StateType
 
@@ -52,7 +52,8 @@ def resume(asked: argparse.Namespace) -> int:
 
 def retry(asked: argparse.Namespace) -> int:
     """Have a run begin anew that ended otherwise than well."""
-    _refuse_cluster(asked, "tried again")
+    if is_cluster(asked):
+        return _retry_in_cluster(asked)
     from towpath.pausing import resuming
     from towpath.pausing.here import pauses
 
@@ -62,6 +63,20 @@ def retry(asked: argparse.Namespace) -> int:
     )
     flow = _loaded(standing) if may_begin else None
     return _go_on(asked, resuming.retry(standing.id), flow)
+
+
+def _retry_in_cluster(asked: argparse.Namespace) -> int:
+    from towpath.cli.in_cluster import ClusterRuns
+
+    with cluster_meant(asked) as (cluster, console):
+        runs = ClusterRuns(cluster, console, flags_for(asked))
+        run = runs.get(asked.run)
+        runs.retry(run)
+        if asked.json:
+            say_json(runs.get(run.name, whole=True))
+        else:
+            say(f"{run.name} is tried again, attempt {(run.attempt or 0) + 1}.")
+    return Exit.OK
 
 
 def _loaded(standing: Standing) -> Flow[Any, Any] | None:

@@ -43,15 +43,11 @@ class Console:
 
     def cancel_run(self, name: str) -> Body:
         """Wish for the end of a FlowRun and of all below it."""
-        return self._sender.send(
-            Request(
-                "PATCH",
-                self._towpath("flowruns", name),
-                f"cancel FlowRun {name!r} in namespace {self.namespace!r}",
-                body=_json({"spec": {"cancel": True}}),
-                content_type=MERGE_PATCH,
-            )
-        )
+        return self._wish("cancel", name, {"cancel": True})
+
+    def retry_run(self, name: str, attempt: int) -> Body:
+        """Wish for one more attempt of a FlowRun after the one in which it has ended."""
+        return self._wish("retry", name, {"retryAfterAttempt": attempt})
 
     def delete_run(self, name: str) -> None:
         """Delete a FlowRun; what it owns goes in the background."""
@@ -191,6 +187,17 @@ class Console:
             token = answer["metadata"].get("continue") or ""
             if not token:
                 return items
+
+    def _wish(self, what: str, name: str, spec: Body) -> Body:
+        return self._sender.send(
+            Request(
+                "PATCH",
+                self._towpath("flowruns", name),
+                f"{what} FlowRun {name!r} in namespace {self.namespace!r}",
+                body=_json({"spec": spec}),
+                content_type=MERGE_PATCH,
+            )
+        )
 
     def _towpath(self, plural: str, name: str) -> str:
         return f"{collection(plural, self.namespace)}/{quote(name, safe='')}"

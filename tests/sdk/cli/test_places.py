@@ -249,6 +249,29 @@ def test_a_run_that_has_ended_cannot_be_cancelled(place: Place) -> None:
     assert exit_of(refused.value) is Exit.CONFLICT
 
 
+def test_a_run_in_a_cluster_is_tried_again_by_a_wish() -> None:
+    """It names the attempt in which the run has ended; what cannot be tried again is refused, and nothing written."""
+    place = InCluster()
+    place.add("bad", "FAILED")
+    place.add("top", "FAILED")
+    place.add("child", "CRASHED", parent="top")
+    place.add("good", "COMPLETED")
+    place.add("goes-on", "RUNNING")
+    assert isinstance(place.runs, ClusterRuns)
+    for name, words in (
+        ("good", "has completed, so there is nothing to try again"),
+        ("goes-on", r"goes on \(Running\)"),
+        ("child", "was called by 'top', which has ended: try that again, towpath runs retry top"),
+    ):
+        with pytest.raises(TowpathError, match=words) as refused:
+            place.runs.retry(place.runs.get(name))
+        assert exit_of(refused.value) is Exit.CONFLICT
+        assert "retryAfterAttempt" not in place.objects.read("flowruns", name)["spec"]
+    place.runs.retry(place.runs.get("bad"))
+    assert place.objects.read("flowruns", "bad")["spec"]["retryAfterAttempt"] == (place.runs.get("bad").attempt or 0)
+    place.objects.close()
+
+
 def test_a_run_in_a_cluster_is_cancelled_by_a_wish_and_deleted_by_force() -> None:
     """The wish is written into the spec and the operator does the rest; --force deletes what goes on."""
     place = InCluster()
