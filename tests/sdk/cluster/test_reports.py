@@ -225,7 +225,9 @@ def test_a_refusal_is_not_repeated_for_ever(world: World) -> None:
         pytest.param(
             Failed(data=ValueError("bad row")), True, "FlowFailed", "User", "builtins.ValueError", id="exception"
         ),
-        pytest.param(Failed(message="said so"), True, "FlowFailed", "User", "towpath.errors.FlowRunFailed", id="returned"),
+        pytest.param(
+            Failed(message="said so"), True, "FlowFailed", "User", "towpath.errors.FlowRunFailed", id="returned"
+        ),
         pytest.param(
             Failed(name="TimedOut", data=TimeoutError("9 s")),
             True,
