@@ -226,8 +226,8 @@ VERBS: Final = (
             Example("towpath runs retry witty-otter --json | jq .result", "what it returns this time"),
             Example("towpath runs retry nightly-a1b2c3 -n data", "one more attempt in a cluster, on a Job of its own"),
         ),
-        "A run in a cluster is started by the operator, one of a deployment that is served here by its server; any other"
-        " runs in this command's own process. Runs that other runs have called are tried again with those. A run in a"
+        "A run in a cluster is started by the operator, one of a deployment that is served here by its server; any"
+        " other runs in this command's own process. Runs that other runs have called are tried again with those. A run in a"
         " cluster that was cancelled stays cancelled.",
     ),
     Verb(
