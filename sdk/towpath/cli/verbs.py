@@ -227,8 +227,8 @@ VERBS: Final = (
             Example("towpath runs retry nightly-a1b2c3 -n data", "one more attempt in a cluster, on a Job of its own"),
         ),
         "A run in a cluster is started by the operator, one of a deployment that is served here by its server; any"
-        " other runs in this command's own process. Runs that other runs have called are tried again with those. A run in a"
-        " cluster that was cancelled stays cancelled.",
+        " other runs in this command's own process. Runs that other runs have called are tried again with those. A run"
+        " in a cluster that was cancelled stays cancelled.",
     ),
     Verb(
         ("runs", "delete"),
