@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.cluster import project_images
 from tests.cluster.api import Cluster, ClusterUnavailable
 from tests.cluster.api import cluster as find_cluster
@@ -21,6 +22,9 @@ FLOWS = Path(__file__).parent / "e2e" / "flows"
 os.environ["TOWPATH_HISTORY"] = "off"  # the tests of the history itself name files of their own
 _no_settings = tempfile.TemporaryDirectory(prefix="towpath-tests-")
 os.environ["XDG_CONFIG_HOME"] = _no_settings.name  # nor are the settings the user's
+# How long an example takes is the machine's business, and no promise of ours.
+settings.register_profile("towpath", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("towpath")
 
 
 @pytest.fixture(scope="session")

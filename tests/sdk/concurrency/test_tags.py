@@ -23,6 +23,7 @@ from towpath.concurrency import tags as tags_module
 from towpath.concurrency.asyncio import concurrency as concurrency_async
 from towpath.concurrency.sync import concurrency
 from towpath.engine import core
+from towpath.engine.clock import SystemClock
 from towpath.engine.drive import run_flow
 from towpath.engine.effects import READY, Enter, Plan, Raised, Step
 from towpath.engine.interrupts import Interrupt
@@ -49,6 +50,7 @@ def test_submitted_tasks_of_a_tag_take_turns(file: Path, runner: ThreadPoolTaskR
     @task(tags=["heavy"])
     def work(number: int) -> int:
         with crowd:
+            until(lambda: crowd.most > 1)
             time.sleep(0.005)
         return number
 
@@ -72,6 +74,7 @@ def test_async_tasks_wait_without_blocking_their_loop(file: Path) -> None:
     @task(tags=["heavy"])
     async def work(number: int) -> int:
         with crowd:
+            await asyncio.to_thread(until, lambda: crowd.most > 1)
             await asyncio.sleep(0.005)
         return number
 
@@ -99,11 +102,15 @@ def test_a_called_task_waits_where_it_is_called(file: Path) -> None:
         held.set()
         assert release.wait(PATIENCE)
 
+    def release_when_one_waits() -> None:
+        until(lambda: state() == {"tag:heavy": (1, 1)})
+        release.set()
+
     @flow
     def waits() -> int:
         holder = hold.submit()
         assert held.wait(PATIENCE)
-        threading.Timer(0.05, release.set).start()
+        threading.Thread(target=release_when_one_waits).start()
         with tags("heavy"):
             answer = work()
         holder.wait()
@@ -189,10 +196,14 @@ def test_slots_are_given_back_however_the_task_ends(
     assert told(file, "run")[0][0] == "Running"
 
 
-def test_a_task_that_is_tried_again_does_not_hold_its_slot_meanwhile(file: Path) -> None:
+def test_a_task_that_is_tried_again_does_not_hold_its_slot_meanwhile(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each try asks for a slot of its own; while the task waits for its next one, others get in."""
     set_limit("tag:heavy", 1)
     tries: list[int] = []
+    seen = threading.Event()
+    monkeypatch.setattr(SystemClock, "sleep", lambda *_: seen.wait(PATIENCE))  # as long as the test wants
 
     @task(tags=["heavy"], retries=1, retry_delay_seconds=0.2)
     def flaky() -> int:
@@ -205,6 +216,7 @@ def test_a_task_that_is_tried_again_does_not_hold_its_slot_meanwhile(file: Path)
     def run() -> int:
         future = flaky.submit()
         until(lambda: len(tries) == 1 and state() == {"tag:heavy": (0, 0)})
+        seen.set()
         return future.result(timeout=PATIENCE)
 
     assert run() == 2
@@ -240,7 +252,7 @@ def test_a_flow_that_times_out_ends_tasks_that_wait(file: Path) -> None:
     def work() -> None:
         pytest.fail("there are no slots")
 
-    @flow(timeout_seconds=0.3)
+    @flow(timeout_seconds=5)  # by far enough to come to where both wait
     def late() -> None:
         work.submit()
         work()
