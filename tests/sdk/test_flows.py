@@ -171,14 +171,14 @@ def test_a_flow_that_raised_drops_what_has_not_begun() -> None:
     @task
     def hold() -> None:
         begun.set()
-        gate.wait(10)
+        gate.wait(60)
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
     def main() -> None:
         kept.append(hold.submit())
         kept.extend(double.map([1, 2]))
         kept.append(double.submit(kept[0]))
-        begun.wait(10)
+        begun.wait(60)
         kept[3].add_done_callback(lambda _: gate.set())
         raise ValueError("own")
 

@@ -41,7 +41,7 @@ def test_result_waits_for_another_thread() -> None:
     """The value is there as soon as the other thread has brought it."""
     future: Future[int] = Future()
     thread = in_thread(lambda: future.complete(Completed(data=3)))
-    assert future.result(timeout=10) == 3
+    assert future.result(timeout=60) == 3
     thread.join()
 
 
@@ -105,7 +105,7 @@ def test_as_completed_waits_for_other_threads() -> None:
     """What ends meanwhile is given on."""
     futures = [Future[int]() for _ in range(20)]
     threads = [in_thread(lambda f=future, i=i: f.complete(Completed(data=i))) for i, future in enumerate(futures)]
-    assert sorted(future.result() for future in as_completed(futures, timeout=10)) == list(range(20))
+    assert sorted(future.result() for future in as_completed(futures, timeout=60)) == list(range(20))
     for thread in threads:
         thread.join()
 

@@ -38,7 +38,7 @@ class Case:
         """End the run from another thread, once user code is there."""
 
         def end() -> None:
-            self.began.wait(10)
+            self.began.wait(60)
             self.interrupt.end("Told to stop.", **options)
 
         thread = threading.Thread(target=end)
@@ -122,7 +122,7 @@ def test_a_flow_in_another_thread_ends_in_order() -> None:
     runner = threading.Thread(target=lambda: states.append(case.run(work)))
     runner.start()
     case.end_when_begun(cancelled=True).join()
-    runner.join(20)
+    runner.join(60)
     assert states[0].is_cancelled()
 
 

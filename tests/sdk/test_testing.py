@@ -73,7 +73,7 @@ def test_retries_take_no_time_and_tell_their_delays(own: Harness) -> None:
     own.clock.freeze(MORNING)
     before = time.monotonic()
     assert patient([1, 2]) == 42
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 20  # thirty without the clock
     assert own.clock.waits == [10, 20]
     assert own.clock.time == MORNING + timedelta(seconds=30)
     [run] = own.history.runs()
@@ -110,16 +110,16 @@ def test_states_are_stamped_by_the_clock(own: Harness) -> None:
 def test_a_clock_goes_on_from_what_it_shows() -> None:
     """It shows the real time, stands still when frozen, goes ahead and back, and runs on when unfrozen."""
     clock = MovableClock()
-    assert abs(clock.now() - time.time()) < 5
+    assert abs(clock.now() - time.time()) < 30
     clock.move(-60)
-    assert abs(clock.now() - time.time() + 60) < 5
+    assert abs(clock.now() - time.time() + 60) < 30
     clock.freeze()
     assert clock.now() == clock.now()
     clock.freeze(MORNING)
     clock.move(1.5)
     assert clock.time == MORNING + timedelta(seconds=1.5)
     clock.unfreeze()
-    assert 1.5 <= clock.now() - MORNING.timestamp() < 6.5
+    assert 1.5 <= clock.now() - MORNING.timestamp() < 30
 
 
 def test_a_clock_is_not_set_to_a_time_without_a_zone() -> None:
@@ -144,7 +144,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert dict(os.environ) == environment
     assert late.done()
     assert vars(SYSTEM.clock) == {}
-    assert abs(SYSTEM.clock.now() - time.time()) < 5
+    assert abs(SYSTEM.clock.now() - time.time()) < 30
     assert not made.folder.exists()
     patient([])
     RECORDER.close()

@@ -245,9 +245,9 @@ def test_a_run_that_is_told_to_stop_ends_in_order(
     assert run.stdout is not None
     assert run.stdout.readline() == "asleep\n"
     run.send_signal(number)
-    out, err = run.communicate(timeout=30)
+    out, err = run.communicate(timeout=100)
     assert (run.returncode, out) == (code, "cleaned up\n"), err
-    out, _ = process(history, "runs", "inspect", "mine", "--json").communicate(timeout=30)
+    out, _ = process(history, "runs", "inspect", "mine", "--json").communicate(timeout=100)
     assert (json.loads(out)["state"]["type"], json.loads(out)["state"]["message"]) == ("CRASHED", said)
 
 

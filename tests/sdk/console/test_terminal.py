@@ -73,6 +73,12 @@ def go(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
+def go_when_drawn(terminal: Terminal, folder: Path) -> None:
+    """Let a flow go on that waits until it is drawn, however long the machine takes for that."""
+    terminal.until("▶ Running")
+    go(folder, "drawn")
+
+
 def test_a_run_is_shown_as_a_tree_while_it_goes(start: Start, tmp_path: Path) -> None:
     """With its children, states, times, counts, and failed tasks by name; the log scrolls above; the last tree stays."""
     with start(CALLS_CHILD) as terminal:
@@ -191,9 +197,7 @@ def test_all_that_the_program_prints_stands_above_in_its_order(start: Start, tmp
     """Standard output, standard error, and handlers that have had hold of the stream for long; long lines in full."""
     body = """
     handler = logging.StreamHandler()  # has the stream as it is now
-    while "towpath.console.live" not in sys.modules:
-        time.sleep(0.01)
-    time.sleep(0.5)
+    wait_for("drawn")
     for i in range(300):
         print("out", i)
         print("err", i, file=sys.stderr)
@@ -205,6 +209,7 @@ def test_all_that_the_program_prints_stands_above_in_its_order(start: Start, tmp
     wait_for("go")
 """
     with start(body, columns=80, lines=20) as terminal:
+        go_when_drawn(terminal, tmp_path)
         terminal.until(r"(?s)and ended.*▶ Running[^\n]*$")
         go(tmp_path, "go")
         lines = terminal.end().splitlines()
@@ -226,15 +231,16 @@ def test_a_result_in_a_file_stays_clean(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_drawn", [True, False], ids=["after a while", "at once"])
-def test_who_asks_for_input_gets_the_terminal(is_drawn: bool, start: Start) -> None:
+def test_who_asks_for_input_gets_the_terminal(is_drawn: bool, start: Start, tmp_path: Path) -> None:
     """Nothing is drawn over a prompt, nor over what is typed."""
     body = """
     %s
     print("it is", input("which? "), "then")
     time.sleep(1.5)
 """
-    drawn = "while 'towpath.console.live' not in sys.modules: time.sleep(0.01)\n    time.sleep(0.6)"
-    with start(body % (drawn if is_drawn else "")) as terminal:
+    with start(body % ("wait_for('drawn')" if is_drawn else "")) as terminal:
+        if is_drawn:
+            go_when_drawn(terminal, tmp_path)
         terminal.until(r"which\?$")
         terminal.press("this\n")
         lines = terminal.end().splitlines()
@@ -243,18 +249,17 @@ def test_who_asks_for_input_gets_the_terminal(is_drawn: bool, start: Start) -> N
         assert not any("▶" in line for line in lines)
 
 
-def test_what_draws_itself_gets_the_terminal(start: Start) -> None:
+def test_what_draws_itself_gets_the_terminal(start: Start, tmp_path: Path) -> None:
     """A bar that a library draws is seen as it is meant."""
     body = """
-    while "towpath.console.live" not in sys.modules:
-        time.sleep(0.01)
-    time.sleep(0.6)
+    wait_for("drawn")
     for i in range(4):
         sys.stderr.write(f"\\rbar {i}/3")
         time.sleep(0.2)
     sys.stderr.write("\\n")
 """
     with start(body) as terminal:
+        go_when_drawn(terminal, tmp_path)
         lines = terminal.end().splitlines()
         assert "bar 3/3" in lines
         assert not any("bar 2/3" in line or "▶" in line for line in lines)
@@ -264,9 +269,7 @@ def test_what_draws_itself_gets_the_terminal(start: Start) -> None:
 def test_a_child_process_that_prints_gets_the_terminal(call: str, start: Start, tmp_path: Path) -> None:
     """Its lines are not drawn over; one whose output is read by its parent takes nothing away."""
     body = """
-    while "towpath.console.live" not in sys.modules:
-        time.sleep(0.01)
-    time.sleep(0.6)
+    wait_for("drawn")
     import subprocess
     print(subprocess.run(["echo", "read"], capture_output=True, text=True).stdout)
     wait_for("go-child")
@@ -278,6 +281,7 @@ def test_a_child_process_that_prints_gets_the_terminal(call: str, start: Start, 
     print("afterwards")
 """
     with start(body.replace("CALL", call)) as terminal:
+        go_when_drawn(terminal, tmp_path)
         terminal.until(r"(?s)read.*▶ Running[^\n]*$")
         go(tmp_path, "go-child")
         lines = terminal.end().splitlines()
@@ -301,9 +305,7 @@ def test_a_child_that_begins_before_the_drawing_has_the_terminal(start: Start) -
 def test_a_forked_child_prints_for_itself(start: Start, tmp_path: Path) -> None:
     """Its text does not wait for a thread that only its parent has."""
     body = """
-    while "towpath.console.live" not in sys.modules:
-        time.sleep(0.01)
-    time.sleep(0.6)
+    wait_for("drawn")
     if (child := os.fork()) == 0:
         print("from the child", flush=True)
         os._exit(0)
@@ -311,6 +313,7 @@ def test_a_forked_child_prints_for_itself(start: Start, tmp_path: Path) -> None:
     wait_for("go")
 """
     with start(body) as terminal:
+        go_when_drawn(terminal, tmp_path)
         terminal.until("from the child")
         go(tmp_path, "go")
         lines = terminal.end().splitlines()
@@ -339,13 +342,12 @@ def test_a_line_that_has_begun_is_not_drawn_over(start: Start, tmp_path: Path) -
     """What comes later of it stands in a line of its own."""
     body = """
     print("begun, ", end="", flush=True)
-    while "towpath.console.live" not in sys.modules:
-        time.sleep(0.01)
-    time.sleep(0.6)
+    wait_for("drawn")
     print("and ended")
     wait_for("go")
 """
     with start(body) as terminal:
+        go_when_drawn(terminal, tmp_path)
         terminal.until(r"(?s)and ended.*▶ Running[^\n]*$")
         go(tmp_path, "go")
         assert {"begun,", "and ended"} <= set(terminal.end().splitlines())

@@ -25,13 +25,13 @@ def all_done(threads: Any, pieces: list[Callable[[], None]]) -> None:
     for piece in pieces:
         threads.start(wrapped(piece))
     for _ in pieces:
-        assert done.acquire(timeout=20)
+        assert done.acquire(timeout=60)
 
 
 def test_pieces_that_block_get_a_thread_each() -> None:
     """A hundred pieces that wait for each other all go on at once."""
     barrier = threading.Barrier(100)
-    all_done(Threads(), [lambda: barrier.wait(20) and None] * 100)
+    all_done(Threads(), [lambda: barrier.wait(60) and None] * 100)
 
 
 def test_many_that_block_get_a_thread_each_when_nobody_gets_on() -> None:
@@ -39,7 +39,7 @@ def test_many_that_block_get_a_thread_each_when_nobody_gets_on() -> None:
     threads = Threads()
     for crowd in (40, 300, 300):
         barrier = threading.Barrier(crowd)
-        all_done(threads, [lambda barrier=barrier: barrier.wait(30) and None] * crowd)  # type: ignore[misc]
+        all_done(threads, [lambda barrier=barrier: barrier.wait(60) and None] * crowd)  # type: ignore[misc]
 
 
 def test_a_flood_of_short_pieces_is_worked_off_by_a_few() -> None:
@@ -66,7 +66,7 @@ def test_idle_threads_go_away() -> None:
     seen: list[threading.Thread] = []
     for _ in range(2):
         all_done(threads, [lambda: seen.append(threading.current_thread())])
-        seen[-1].join(10)
+        seen[-1].join(60)
         assert not seen[-1].is_alive()
 
 
@@ -78,12 +78,12 @@ def test_a_crowd_of_idle_threads_goes_away_one_by_one() -> None:
 
     def meet() -> None:
         seen.append(threading.current_thread())
-        barrier.wait(30)
+        barrier.wait(60)
 
     all_done(threads, [meet] * 300)
     all_done(threads, [lambda: None] * 300)
     for thread in seen:
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -113,7 +113,7 @@ def test_a_system_out_of_threads_is_lived_with(monkeypatch: pytest.MonkeyPatch) 
                 bell.release()
 
             threads.start(work)
-            assert block(bell, 20)
+            assert block(bell, 60)
 
     all_done(threads, [lambda: nest(10)])
     assert depth == list(range(10, -1, -1))
@@ -170,7 +170,7 @@ def test_pieces_that_wait_for_pieces_do_not_deadlock(width: int) -> None:
             with lock:
                 running -= 1
             for _, ring in calls:
-                assert block(ring, 20)
+                assert block(ring, 60)
             with lock:
                 running += 1
             answer.append(sum(got[0] for got, _ in calls))
@@ -182,7 +182,7 @@ def test_pieces_that_wait_for_pieces_do_not_deadlock(width: int) -> None:
     answer, bell = list[int](), threading.Lock()
     bell.acquire()
     lane.start(lambda: fib(12, answer, bell))
-    assert bell.acquire(timeout=30)
+    assert bell.acquire(timeout=60)
     assert answer == [144]
     assert most <= width
     assert threading.active_count() - before < 100

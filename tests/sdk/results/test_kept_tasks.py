@@ -496,13 +496,13 @@ def test_one_run_at_a_time_works_on_a_key(fn: Counted) -> None:
     def load(x: int) -> int:
         calls.append(x)
         begun.set()
-        go_on.wait(20)
+        go_on.wait(60)
         return x
 
     @flow
     def etl() -> list[int]:
         futures = load.map([1] * 8)
-        assert begun.wait(20)
+        assert begun.wait(60)
         go_on.set()
         return futures.result()
 

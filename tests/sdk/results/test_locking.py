@@ -100,7 +100,7 @@ def test_one_at_a_time_has_it(locks: LockManager) -> None:
 
     threads = [beside(lambda name=f"t{n}": work(name)) for n in range(6)]  # type: ignore[misc]
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert (most, len(had)) == (1, 30)
     assert not locks.is_locked("k")
 
@@ -112,7 +112,7 @@ def test_waiting_for_a_free_lock_takes_none(locks: LockManager) -> None:
     assert not locks.wait_for_lock("k", 0.01)
     waiting = beside(lambda: locks.wait_for_lock("k"))
     locks.release_lock("k", "a")
-    waiting.join(10)
+    waiting.join(60)
     assert not waiting.is_alive()
     assert not locks.is_locked("k")
 
@@ -144,7 +144,7 @@ def test_threads_get_their_turn_in_order() -> None:
             time.sleep(0)
     locks.release_lock("k", "first")
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert had == ["0", "1", "2", "3", "4"]
 
 
@@ -162,16 +162,16 @@ def test_processes_are_kept_apart(tmp_path: Path, other_process: subprocess.Pope
     assert not locks.acquire_lock("k", "a", 0.02)
     assert not locks.wait_for_lock("k", 0.02)
     other_process.communicate("")
-    assert locks.acquire_lock("k", "a", 10)
+    assert locks.acquire_lock("k", "a", 60)
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path, other_process: subprocess.Popen[str]) -> None:
     """However it ended, its locks are free, and whoever waits for one has it soon."""
     locks = FileSystemLockManager(tmp_path / "locks")
     had: list[bool] = []
-    waiting = beside(lambda: had.append(locks.acquire_lock("k", "a", 20)))
+    waiting = beside(lambda: had.append(locks.acquire_lock("k", "a", 60)))
     other_process.send_signal(signal.SIGKILL)
-    waiting.join(20)
+    waiting.join(60)
     assert had == [True]
 
 
@@ -201,7 +201,7 @@ def test_all_who_ask_for_a_folders_locks_have_the_same() -> None:
     found: list[LockManager] = []
     threads = [beside(lambda: found.append(locks_in("/nowhere/at-all"))) for _ in range(20)]
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(set(map(id, found))) == 1
 
 
@@ -237,15 +237,19 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 def test_an_interrupted_wait_leaves_nothing_behind(tmp_path: Path) -> None:
     """Ctrl-C while waiting, and the lock goes to the next."""
     code = (
-        "import sys, threading, os, signal\n"
+        "import os, signal, threading, time\n"
         "from towpath.locking.memory import MemoryLockManager\n"
         "locks = MemoryLockManager(); locks.acquire_lock('k', 'a')\n"
-        "threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "def interrupt():\n"
+        "    while not locks._locks['k'].waiting: time.sleep(0.01)\n"
+        "    time.sleep(0.1)  # it is in the queue, and falls asleep now\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=interrupt).start()\n"
         "try: locks.acquire_lock('k', 'b')\n"
         "except KeyboardInterrupt: pass\n"
         "locks.release_lock('k', 'a'); print(locks.is_locked('k'))\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=20)
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=100)
     assert run.stdout == "False\n"
 
 
@@ -258,7 +262,7 @@ def test_work_of_many_processes_is_done_one_at_a_time(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(40)
+        process.join(100)
     assert counter.read_text() == "60"
 
 

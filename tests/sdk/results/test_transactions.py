@@ -269,15 +269,15 @@ def test_one_at_a_time_works_on_a_key(folder: bool, tmp_path: Path) -> None:
             if not txn.is_committed():
                 did.append(name)
                 begun.set()
-                go_on.wait(20)
+                go_on.wait(60)
 
     threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(4)]
     for thread in threads:
         thread.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     go_on.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(did) == 1
     assert not store.is_locked("k")
 
@@ -313,7 +313,7 @@ def test_a_part_that_ends_after_the_whole_shares_its_end(log: Log) -> None:
     @task
     def late() -> None:
         begun.set()
-        go_on.wait(20)
+        go_on.wait(60)
 
     late.on_commit(log.hook("did late"))
     late.on_rollback(log.hook("undo late"))
@@ -323,7 +323,7 @@ def test_a_part_that_ends_after_the_whole_shares_its_end(log: Log) -> None:
         begun.clear(), go_on.clear()
         with suppress(KeyError), transaction():
             future = late.submit()
-            begun.wait(20)
+            begun.wait(60)
             if fails:
                 raise KeyError
         go_on.set()

@@ -33,7 +33,7 @@ def test_no_more_at_once_than_workers() -> None:
 def test_without_a_bound_all_go_on_at_once() -> None:
     """Tasks may wait for each other in their own ways."""
     barrier = threading.Barrier(30)
-    meet = task(lambda _: barrier.wait(20) >= 0)
+    meet = task(lambda _: barrier.wait(60) >= 0)
     assert all(flow(lambda: meet.map(range(30)).result())())
 
 
