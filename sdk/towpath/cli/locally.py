@@ -26,7 +26,7 @@ class LocalRuns:
 
     Args:
         history: the open history.
-        cancel: ends a run of a served deployment, by its id; tells whether there was one to end.
+        cancel: has a run ended, by its id; tells whether that can be.
         pauses: tells what a run waits for, by its id.
         slots: tells which slots of limits a run holds, and which it waits for, in words, by its id.
         sleep: waits between two looks.
@@ -120,13 +120,18 @@ class LocalRuns:
             self._sleep(_LOOK_SECONDS)
 
     def cancel(self, run: Run) -> None:
-        """Have the process of a served deployment's run end it; a run in any other process is ended there."""
+        """Have the process of a run end it; one that another has called in that process is ended with that."""
         if run.has_ended:
             raise Conflict(f"Run {run.name!r} cannot be cancelled: it has ended, {run.state.name}.")
         if self._cancel(run.id):
             return
-        where = f"It runs in {run.process}: end it" if run.process else "End it"
-        raise Conflict(f"Run {run.name!r} cannot be cancelled from here. {where} there, by Ctrl-C or `kill`.")
+        if run.parent_id is not None:
+            top = self._history.run(run.root or run.parent_id).name
+            raise Conflict(
+                f"Run {run.name!r} cannot be cancelled alone: it goes on in the process of the run that has called it."
+                f" To cancel all: towpath runs cancel {top}"
+            )
+        raise Conflict(f"Run {run.name!r} cannot be cancelled: it has ended meanwhile.")
 
     def delete(self, run: Run, *, force: bool) -> None:
         """Delete the record of a run and of those below it; one that goes on is refused whatever is asked."""

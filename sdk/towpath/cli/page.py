@@ -158,7 +158,8 @@ def _result(run: Run) -> str:
 
 
 def _next(run: Run, flags: str) -> list[str]:
-    verbs = ["logs", "tree"] if run.has_ended else ["logs", "watch", *(["cancel"] if flags else [])]
+    can_be_cancelled = not run.has_ended and bool(flags or run.parent_id is None)
+    verbs = ["logs", "tree" if run.has_ended else "watch", *(["cancel"] if can_be_cancelled else [])]
     return [f"towpath runs {verb} {run.name} {flags}".rstrip() for verb in verbs]
 
 

@@ -166,8 +166,8 @@ VERBS: Final = (
                 "wait for its end",
             ),
         ),
-        "On this machine, runs of deployments that are served can be cancelled, and runs that are suspended; any other"
-        " is ended in the process that it runs in, by Ctrl-C or `kill`.",
+        "On this machine a run hears of it within a second, and its process goes on if it has more to do. A run that"
+        " was called by another in the same process can only be cancelled together with that.",
     ),
     Verb(
         ("runs", "pause"),

@@ -9,12 +9,12 @@ from towpath import resolve, settings
 from towpath.context import RunContext, current, current_tags, current_transaction
 from towpath.engine.clock import SYSTEM
 from towpath.engine.drive import drive, drive_async
-from towpath.engine.effects import Ending
+from towpath.engine.effects import Ended, Ending
 from towpath.engine.flow_execution import flow_execution
 from towpath.engine.reports import authors_part
 from towpath.engine.task_execution import TaskExecution
-from towpath.engine.terminating import heeding_sigterm
-from towpath.errors import FlowSuspended, NestingTooDeep
+from towpath.engine.terminating import heeding_others
+from towpath.errors import FlowRunCancelled, FlowSuspended, NestingTooDeep
 from towpath.futures import Future, after
 from towpath.history.wishes import WISHES
 from towpath.origins import origin_of
@@ -178,6 +178,10 @@ def _begin(work: Submitted) -> Future[Any]:
 
 
 def _answer(ending: Ending, *, return_state: bool) -> Any:
+    if isinstance(ending.error, Ended) and ending.error.cancelled and current() is None:
+        if return_state:
+            return ending.state
+        raise FlowRunCancelled(ending.error.message)  # nothing is to be unwound any more: what is left goes on
     if ending.error is not None and (not return_state or (ending.outside and not _ends_here(ending.error))):
         raise ending.error.with_traceback(authors_part(ending.error.__traceback__))
     return ending.state if return_state else ending.value
@@ -193,12 +197,12 @@ async def _call_async(run: Execution, *, return_state: bool, is_top: bool) -> An
 
 
 def _drive_top(run: Execution) -> Ending:
-    with heeding_sigterm(run):
+    with heeding_others(run):
         return drive(run)
 
 
 async def _drive_top_async(run: Execution) -> Ending:
-    with heeding_sigterm(run):
+    with heeding_others(run):
         return await drive_async(run)
 
 

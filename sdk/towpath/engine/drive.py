@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from towpath.engine.execution import Execution
 from towpath.engine.flow_execution import flow_execution
 from towpath.engine.ports import Surroundings
 from towpath.engine.steps import settled, settled_async
+from towpath.history.wishes import endable
 from towpath.retries import delays_of
 
 if TYPE_CHECKING:
@@ -77,11 +79,12 @@ def run_flow(
     if timeout_seconds is not None:
         execution.timeout_seconds = timeout_seconds
     execution.stretch = interrupt
-    if flow.is_async:
-        from towpath.engine.loops import run_anywhere
+    with nullcontext() if interrupt is None else endable(run.id, interrupt.cancel):
+        if flow.is_async:
+            from towpath.engine.loops import run_anywhere
 
-        return run_anywhere(drive_async(execution)).state
-    return drive(execution).state
+            return run_anywhere(drive_async(execution)).state
+        return drive(execution).state
 
 
 def drive(run: Execution) -> Ending:

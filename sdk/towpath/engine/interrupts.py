@@ -28,6 +28,8 @@ from towpath.engine.threads import THREADS, here
 _MAIN: Final = threading.main_thread().ident
 _SIGNAL: Final = getattr(signal, "SIGURG", None)
 HAS_SIGNAL: Final = _SIGNAL is not None
+#: What a run says that somebody has cancelled.
+CANCELLED: Final = "The run was cancelled."
 
 
 class OutOfTime(BaseException):
@@ -191,6 +193,10 @@ class Interrupt(Stretch):
             cancelled: whether somebody asked for the run to be cancelled.
         """
         self.break_off(Ended(message, cancelled))
+
+    def cancel(self) -> None:
+        """End the run because somebody asked for that."""
+        self.end(CANCELLED, cancelled=True)
 
 
 _in_main: Final[list[Stretch]] = []

@@ -12,11 +12,12 @@ from towpath import resolve
 from towpath.context import current
 from towpath.engine.core import told
 from towpath.engine.drive import drive, drive_async
-from towpath.engine.effects import Enter, NotReady
-from towpath.engine.interrupts import Stretch
+from towpath.engine.effects import Ended, Enter, NotReady
+from towpath.engine.interrupts import CANCELLED, Stretch
 from towpath.engine.scope import OUTSIDE, Scope
 from towpath.engine.threads import THREADS, here
 from towpath.futures import Future
+from towpath.history.wishes import endable
 from towpath.states import State, StateType
 
 if TYPE_CHECKING:
@@ -105,6 +106,15 @@ class Submitted:
         self.execution.release()
 
     def _run(self) -> State[Any]:
+        if not self.execution.definition.is_flow:
+            return self._drive()
+        with endable(self.execution.run.id, self._cancel):
+            return self._drive()
+
+    def _cancel(self) -> None:
+        self.break_off(Ended(CANCELLED, True))
+
+    def _drive(self) -> State[Any]:
         if self._is_driven:
             return drive(self.execution).state
         from towpath.engine.loops import run

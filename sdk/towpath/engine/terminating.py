@@ -1,5 +1,8 @@
 """SIGTERM, for flows that a script calls: they end in order, all is recorded, and then the process ends by the signal.
 
+Somebody outside may also cancel such a flow, and the process goes on, in whatever thread it runs and whoever listens
+for signals.
+
 What Python does of itself, to end at once, would leave hooks undone, task runs of the last moment unrecorded, and a run
 that is RUNNING until somebody looks. It is left to whoever has a handler already, as servers and pods have.
 
@@ -20,6 +23,7 @@ from typing import Final
 from towpath.engine.execution import Execution
 from towpath.engine.interrupts import Interrupt
 from towpath.history.recorder import RECORDER
+from towpath.history.wishes import endable
 
 #: How long a second signal, which ends the process at once, waits for a disk.
 _HASTY_SECONDS: Final = 0.5
@@ -30,16 +34,23 @@ _forking: Final = threading.local()
 
 
 @contextmanager
-def heeding_sigterm(run: Execution) -> Iterator[None]:
-    """End a flow run in order when SIGTERM comes; in the main thread, unless somebody else listens for it.
+def heeding_others(run: Execution) -> Iterator[None]:
+    """End a flow run in order when somebody outside cancels it, and when SIGTERM comes.
 
     Args:
         run: of a flow that nobody has called.
     """
+    run.stretch = interrupt = Interrupt()
+    with endable(run.run.id, interrupt.cancel), _heeding_sigterm(interrupt):
+        yield
+
+
+@contextmanager
+def _heeding_sigterm(interrupt: Interrupt) -> Iterator[None]:
+    """Do so in the main thread, unless somebody else listens for it."""
     if threading.current_thread() is not threading.main_thread() or not _is_ours_to_hear():
         yield
         return
-    run.stretch = interrupt = Interrupt()
     _open.append(interrupt)
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:

@@ -244,4 +244,14 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             held REAL                       -- since when it has its slots; null while it waits
         )""",
     ),
+    (  # runs that somebody wants to end, while they go on in a process that no server has started
+        """CREATE TABLE end_wishes (
+            run_id TEXT PRIMARY KEY,
+            process INTEGER NOT NULL,       -- token of the process that is to end it: not one that tries it again
+            wanted REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TRIGGER end_wishes_go_with_their_run AFTER DELETE ON flow_runs BEGIN
+            DELETE FROM end_wishes WHERE run_id = OLD.id;
+        END""",
+    ),
 )

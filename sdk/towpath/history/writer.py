@@ -28,7 +28,7 @@ from towpath.history.alive import Alive, alive_beside
 from towpath.history.ledger import Ledger, Row
 from towpath.history.notes import FlowNote, FlushNote, LeftNote, LineNote, Note, RowNote, TaskNote
 from towpath.history.sweep import sweep_within
-from towpath.history.wishes import WISHES
+from towpath.history.wishes import ENDINGS, WISHES
 
 #: How long notes are gathered before they are written; with the writing itself it stays well below 100 ms.
 GATHER_SECONDS: Final = 0.02
@@ -213,12 +213,18 @@ class Writer:
         return connection
 
     def _hear(self, connection: sqlite3.Connection) -> None:
-        """Take up which of the runs that go on somebody wants to wait."""
+        """Take up which of the runs that go on somebody wants to wait, and which to end."""
         wanted = dict(connection.execute("SELECT run_id, is_suspension FROM pause_wishes").fetchall())
         if wanted or WISHES:
             heard = {run_id: bool(wanted[run_id]) for run_id in wanted.keys() & self._ledger.going_on}
             WISHES.clear()
             WISHES.update(heard)
+        for (run_id,) in connection.execute(
+            "SELECT run_id FROM end_wishes WHERE process = ?", (self._token,)
+        ).fetchall():
+            connection.execute("DELETE FROM end_wishes WHERE run_id = ?", (run_id,))
+            if (end := ENDINGS.get(run_id)) is not None:
+                end()
 
     def _connect(self) -> sqlite3.Connection:
         from towpath import __version__

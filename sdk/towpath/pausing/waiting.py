@@ -187,7 +187,11 @@ def _paused(run: FlowRun, pause: Pause, wanted: Wanted[Any] | None, is_asked_for
 
 def _suspended(context: RunContext, run: FlowRun, wanted: Wanted[Any] | None) -> str:
     if not context.persists:
-        _log(context, "Nothing is kept of what was done so far: it is done again. Set persist_result=True to keep it.")
+        _log(
+            context,
+            "Of what was done so far, only results of tasks with persist_result=True are kept: the rest is done again."
+            f" @flow(persist_result=True) keeps all of {run.flow_name!r}.",
+        )
     return f"To resume: {_command(run, wanted)}. It begins anew then, and passes what is kept."
 
 

@@ -164,6 +164,24 @@ class Book(Register):
         with self._transaction() as connection:
             return waiting.end_suspended(connection, run_id, state, now.timestamp())
 
+    def wish_ended(self, run_id: str, now: datetime) -> bool:
+        """Have a run ended by the process that it goes on in, though no server has started that; tell whether it can.
+
+        The process hears of it within a second. A run that another has called in its process ends with that one only.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(
+                f"SELECT process FROM flow_runs WHERE id = ? AND parent_id IS NULL AND state_type NOT IN ({_TERMINAL})",  # noqa: S608
+                (run_id,),
+            ).fetchone()
+            if row is None or row["process"] is None or not self.alive.is_alive(row["process"]):
+                return False
+            connection.execute(
+                "INSERT OR REPLACE INTO end_wishes VALUES (?, ?, ?)", (run_id, row["process"], now.timestamp())
+            )
+            waiting.move(connection, run_id, State(StateType.CANCELLING), now.timestamp())
+            return True
+
     def end_untold(self, run_id: str, how: str, now: datetime) -> State[Any] | None:
         """Give an end to a run whose process has gone, if it left none; give that end.
 

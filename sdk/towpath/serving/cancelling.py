@@ -14,18 +14,18 @@ from towpath.serving.stops import Stranger
 
 
 def cancel(run_id: str, history: Path | None = None) -> bool:
-    """Ask for the end of a run of a served deployment; it ends CANCELLED, within its grace period.
+    """Ask for the end of a run; it ends CANCELLED, if it is of a served deployment within its grace period.
 
     A run that has not begun, and any that is suspended, is CANCELLED when this returns. Runs that it waits for end with
-    it.
+    it. One that goes on in a process that no server has started is ended by that, which hears of it within a second.
 
     Args:
         run_id: id of the run.
         history: path of the history file; that of this user by default.
 
     Returns:
-        Whether there was anything to end: False if there is no such run of a deployment and none that is suspended, or
-        it had ended.
+        Whether there was anything to end: False if there is no such run, if it had ended, or if another run has called
+        it in the same process, with which alone it ends.
 
     Raises:
         HistoryError: the history cannot be used.
@@ -37,7 +37,7 @@ def cancel(run_id: str, history: Path | None = None) -> bool:
         now = datetime.now(UTC)
         order = book.want_cancelled(run_id, now)
         if order is None:
-            return book.end_suspended(run_id, now)
+            return book.end_suspended(run_id, now) or book.wish_ended(run_id, now)
         if order.server is not None and ring(file, order.server):
             return True
         if order.process is None or order.pid is None:

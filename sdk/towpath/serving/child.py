@@ -157,7 +157,7 @@ class Work:
         with suppress(HistoryError):
             wanted = self._ready.book.is_wanted_cancelled(self._taken.run_id)
         if wanted:
-            self._ready.interrupt.end("The run was cancelled.", cancelled=True)
+            self._ready.interrupt.cancel()
         else:
             self._ready.interrupt.end(
                 "The process was told to stop (SIGTERM), and nobody had asked for the run to end."

@@ -63,7 +63,7 @@ def test_a_live_run_can_be_watched_and_cancelled() -> None:
         "  towpath runs watch r -n data",
         "  towpath runs cancel r -n data",
     ]
-    assert lines(live, flags="")[-2:] == ["  towpath runs logs r", "  towpath runs watch r"]
+    assert lines(live, flags="")[-2:] == ["  towpath runs watch r", "  towpath runs cancel r"]
     assert "Runs for    30.0 s" in lines(live) or "Runs for  30.0 s" in lines(live)
 
 

@@ -284,10 +284,13 @@ def test_a_run_in_a_cluster_is_cancelled_by_a_wish_and_deleted_by_force() -> Non
 
 
 def test_a_run_on_this_machine_is_ended_where_it_runs(tmp_path: Path) -> None:
-    """Neither cancel nor --force reaches into a stranger's process, the sentence says which; a served run is ended."""
+    """What was called in a process ends with its caller only, which the sentence names; --force kills nobody."""
     place = OnThisMachine(tmp_path / "history.db")
     place.add("top", "RUNNING")
-    with pytest.raises(TowpathError, match=r"It runs in process \d+ on .*: end it there, by Ctrl-C or `kill`"):
+    place.add("child", "RUNNING", parent="top")
+    with pytest.raises(TowpathError, match=r"cannot be cancelled alone: .* towpath runs cancel top"):
+        place.runs.cancel(place.runs.get("child"))
+    with pytest.raises(TowpathError, match="it has ended meanwhile"):
         place.runs.cancel(place.runs.get("top"))
     with pytest.raises(TowpathError, match="has ended"):
         place.runs.delete(place.runs.get("top"), force=True)
