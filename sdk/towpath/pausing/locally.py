@@ -22,7 +22,7 @@ from towpath.history.reader import SQLiteHistory
 from towpath.history.recorder import RECORDER
 from towpath.history.sweep import sweep_within
 from towpath.pausing.port import Begun, Message, Next, Pause, Standing, StillUnwinding, Taken
-from towpath.pausing.rows import ENTER, TAKE, is_ordered, is_waited_for, pause_of, top_of, why_not_again
+from towpath.pausing.rows import ENTER, OPEN, TAKE, is_ordered, is_waited_for, pause_of, top_of, why_not_again
 from towpath.pausing.watch import Watch
 from towpath.runs import FlowRun
 from towpath.serving import again
@@ -108,22 +108,20 @@ class LocalPauses(BookFile):
         with SQLiteHistory(self.path) as history:
             run = history.run(which)
             tree = {one.id: one.name for one in history.tree(run.id)}
-        rows = self._look(
-            "SELECT pauses.* FROM pauses JOIN flow_runs ON flow_runs.id = pauses.run_id WHERE pauses.answered IS NULL"
-            " AND flow_runs.state_type = 'PAUSED' AND pauses.run_id IN (SELECT value FROM json_each(?))"
-            " ORDER BY pauses.number",
-            (json.dumps(list(tree)),),
-        )
-        with self._transaction() as connection:
+        with self._transaction() as connection:  # state and pauses are of one moment
+            now = connection.execute("SELECT * FROM flow_runs WHERE id = ?", (run.id,)).fetchone()
+            rows = connection.execute(OPEN, (json.dumps(list(tree)),)).fetchall()
             top = top_of(connection, run.id)
             why_not = None if top is None else why_not_again(connection, top)
             ordered = top is not None and is_ordered(connection, top["id"])
+        if now is None:
+            raise NoSuchRun(f"The run {run.name!r} has just been deleted.")
         return Standing(
             id=run.id,
             name=run.name,
-            state=run.state.type,
-            state_name=run.state.name,
-            has_process=run.process is not None,
+            state=StateType(now["state_type"]),
+            state_name=now["state_name"],
+            has_process=now["process"] is not None,
             pauses=tuple(map(pause_of, rows)),
             names=tree,
             why_not_again=why_not,

@@ -17,6 +17,11 @@ ENTER: Final = """
     ON CONFLICT (identity, key) DO UPDATE SET run_id = excluded.run_id, is_suspension = excluded.is_suspension,
         wanted = excluded.wanted, description = excluded.description, since = excluded.since, until = excluded.until
     WHERE answered IS NULL"""
+#: Pauses that runs wait in, of a JSON array of runs.
+OPEN: Final = """
+    SELECT pauses.* FROM pauses JOIN flow_runs ON flow_runs.id = pauses.run_id
+    WHERE pauses.answered IS NULL AND flow_runs.state_type = 'PAUSED'
+        AND pauses.run_id IN (SELECT value FROM json_each(?)) ORDER BY pauses.number"""
 #: Takes a run that is to begin anew, for the process of a token.
 TAKE: Final = (
     f"UPDATE flow_runs SET process = ? WHERE id = ? AND process IS NULL AND state_type = 'SCHEDULED'"  # noqa: S608

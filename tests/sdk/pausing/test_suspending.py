@@ -17,6 +17,8 @@ from towpath import flow, resume_flow_run, suspend_flow_run, task
 from towpath.engine.interrupts import Interrupt
 from towpath.errors import EntrypointError, FlowSuspended, HistoryError, NotPausedError, ParameterError, PauseError
 from towpath.history import open_history
+from towpath.history.port import RecordedRun
+from towpath.history.reader import SQLiteHistory
 from towpath.origins import origin_of
 from towpath.pausing.again import load_origin, run_again
 from towpath.pausing.here import pauses
@@ -165,6 +167,24 @@ def test_one_of_those_who_resume_it_takes_hold(scene: Scene, tmp_path: Path) -> 
     book = pauses()
     assert book.take(begun.run_id) is not None
     assert book.take(begun.run_id) is None
+
+
+def test_who_looks_while_another_resumes_it_is_told_that_it_is_too_late(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """State and pauses of a run are of one moment: nobody takes one that was just answered for one without input."""
+    name = suspended(scene, lambda: flows.suspends(str(tmp_path)))
+    tree = SQLiteHistory.tree
+
+    def overtaken(history: SQLiteHistory, run_id: str) -> list[RecordedRun]:
+        found = tree(history, run_id)
+        monkeypatch.setattr(SQLiteHistory, "tree", tree)
+        waited(resume(name, {"granted": True}))
+        return found
+
+    monkeypatch.setattr(SQLiteHistory, "tree", overtaken)
+    with pytest.raises(NotPausedError, match="it is Resuming"):
+        waited(resume(name, {"granted": False}))
 
 
 def test_a_run_that_was_resumed_and_not_begun_can_be_begun_by_a_retry(scene: Scene, tmp_path: Path) -> None:
