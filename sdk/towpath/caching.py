@@ -176,7 +176,8 @@ class Walk:
     def reduced(self, value: Any) -> None:
         """Write out what pickle would take a value apart into."""
         kind = type(value)
-        reduce = copyreg.dispatch_table.get(kind)
+        # Packages such as Dask's teach pickle to take tracebacks along: no part of what an exception is.
+        reduce = None if isinstance(value, BaseException) else copyreg.dispatch_table.get(kind)
         try:
             parts = value.__reduce_ex__(4) if reduce is None else reduce(value)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import io
 import json
 import os
@@ -46,6 +47,13 @@ def test_keys_are_the_same_in_every_process(seed: str) -> None:
         input=json.dumps(texts), env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert json.loads(run.stdout) == [key_of(value(text)) for text in texts]
+
+
+def test_an_exception_has_the_same_key_whatever_else_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's packages have pickle keep tracebacks, in the processes that import them."""
+    alone = key_of(ValueError("a"))
+    monkeypatch.setitem(copyreg.dispatch_table, ValueError, lambda error: (ValueError, (), {"at": id(error)}))
+    assert key_of(ValueError("a")) == alone
 
 
 @given(anything)
