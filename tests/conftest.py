@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ FLOWS = Path(__file__).parent / "e2e" / "flows"
 os.environ["TOWPATH_HISTORY"] = "off"  # the tests of the history itself name files of their own
 _no_settings = tempfile.TemporaryDirectory(prefix="towpath-tests-")
 os.environ["XDG_CONFIG_HOME"] = _no_settings.name  # nor are the settings the user's
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it so for what it starts in the background,
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and processes of tests would inherit that
 # How long an example takes is the machine's business, and no promise of ours.
 settings.register_profile("towpath", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("towpath")

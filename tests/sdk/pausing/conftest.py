@@ -15,7 +15,7 @@ from towpath.history import open_history
 from towpath.history.port import RecordedRun
 from towpath.history.recorder import RECORDER
 
-PATIENCE_SECONDS = 50.0
+PATIENCE_SECONDS = 90.0
 
 
 def until(true: Callable[[], Any], what: str) -> Any:
@@ -23,7 +23,7 @@ def until(true: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := true()):
         assert time.monotonic() < deadline, f"{what} did not come true"
-        time.sleep(0.01)
+        time.sleep(0.03)  # a look takes time that those who are waited for need
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import Field, ValidationError
-from tests.sdk.pausing.conftest import Going, Scene, until
+from tests.sdk.pausing.conftest import PATIENCE_SECONDS, Going, Scene, until
 
 from towpath import flow, runtime
 from towpath.errors import MissingContext, NoSuchRun, ParameterError, PauseError
@@ -39,7 +39,7 @@ def test_values_come_in_the_order_in_which_they_were_sent(scene: Scene) -> None:
 
     @flow
     def adds() -> list[Any]:
-        numbers = receive_input(int, timeout=20)
+        numbers = receive_input(int, timeout=PATIENCE_SECONDS)
         first = [numbers.next(), numbers.next()]
         return [*first, *(question.text for question in Question.receive(timeout=0))]
 
@@ -57,7 +57,7 @@ def test_a_run_responds_to_the_run_that_asked(scene: Scene) -> None:
     @flow
     async def answers() -> list[str]:
         asked = []
-        async for question in Question.receive(timeout=30):
+        async for question in Question.receive(timeout=PATIENCE_SECONDS):
             asked.append(question.text)
             await question.respond(Answer(text=question.text.upper()))  # type: ignore[func-returns-value]
             if question.text == "b":
@@ -67,7 +67,7 @@ def test_a_run_responds_to_the_run_that_asked(scene: Scene) -> None:
     @flow
     async def asks(run_id: str) -> list[str]:
         told = []
-        answers = Answer.receive(timeout=30)
+        answers = Answer.receive(timeout=PATIENCE_SECONDS)
         for text in ("a", "b"):
             await Question(text=text).send_to(run_id)  # type: ignore[func-returns-value]
             told.append((await answers.next()).text)  # type: ignore[misc]

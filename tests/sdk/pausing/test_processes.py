@@ -65,7 +65,7 @@ class Processes:
         for one in self._started:
             if one.poll() is None:
                 os.killpg(one.pid, signal.SIGKILL)
-            one.communicate()
+            print(one.args, *one.communicate(), sep="\n")  # shown when the test has failed
         for run in self.scene.runs():
             if run.process is not None and run.process.is_alive and run.process.pid != os.getpid():
                 os.kill(run.process.pid, signal.SIGKILL)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.sdk.pausing.conftest import until
+from tests.sdk.pausing.conftest import PATIENCE_SECONDS
 
 from towpath.errors import HistoryError
 from towpath.pausing.watch import Watch
 
 
-def is_watching() -> bool:
-    """Tell whether a thread looks."""
-    return any(thread.name == "towpath-pauses" for thread in threading.enumerate())
+def watching() -> set[threading.Thread]:
+    """Give the threads that look."""
+    return {thread for thread in threading.enumerate() if thread.name == "towpath-pauses"}
 
 
 def test_a_look_is_taken_when_something_has_changed() -> None:
@@ -34,12 +34,13 @@ def test_a_look_is_taken_when_something_has_changed() -> None:
 
 def test_nobody_looks_for_those_who_have_given_up() -> None:
     """The thread is there while somebody waits."""
-    until(lambda: not is_watching(), "the end of other threads")
+    others = watching()
     watch = Watch(lambda: False)
     future = watch.expect(lambda: None)
-    assert is_watching()
+    (thread,) = watching() - others
     del future
-    until(lambda: not is_watching(), "the end of the thread")
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
 
 
 def test_trouble_is_told_to_whoever_waits_for_it() -> None:

@@ -109,15 +109,15 @@ def test_the_handle_waits_and_gives_the_value(server: Server, name: str) -> None
     with pytest.raises(TimeoutError, match=r"has not ended within 0\.01 s; it is Scheduled"):
         run.result(timeout=0.01)
     server.tell(run.id, {"rows": 3})
-    assert run.result(10) == {"rows": 3}
+    assert run.result(30) == {"rows": 3}
     assert run.state.is_completed()
     assert repr(run) == f"FlowRunHandle({run.name!r})"
 
     other = run_deployment(name, timeout=0)
     server.tell(other.id, error=ZeroDivisionError("by zero"))
     with pytest.raises(ZeroDivisionError, match="by zero"):
-        other.result(10)
-    assert isinstance(other.result(10, raise_on_failure=False), ZeroDivisionError)
+        other.result(30)
+    assert isinstance(other.result(30, raise_on_failure=False), ZeroDivisionError)
 
 
 def test_in_an_event_loop_it_is_awaited(server: Server) -> None:
@@ -259,7 +259,7 @@ def test_whoever_waits_finds_that_a_process_has_gone(server: Server, monkeypatch
     monkeypatch.setattr(waiters, "_ALIVE_SECONDS", 0.01)
     run = run_deployment("nightly", timeout=0)
     server.book.take(run.id, 2**40 + 1, 1)
-    assert run.wait(10).is_crashed()
+    assert run.wait(30).is_crashed()
     assert "has gone" in (run.state.message or "")
     with pytest.raises(FlowRunCrashed):
         run.result()
@@ -273,7 +273,7 @@ def test_a_run_that_was_deleted_has_crashed(server: Server, file: Path, monkeypa
         server.book.end(one.id, State(StateType.CANCELLED), START)
         with open_history(file) as history:
             history.delete(one.id)
-    assert run.wait(10).name == "Deleted"
+    assert run.wait(30).name == "Deleted"
     assert other.state.name == "Deleted"
 
 
@@ -282,7 +282,7 @@ def test_a_value_that_was_not_kept_is_missed_by_who_asks(server: Server) -> None
     run = run_deployment("nightly", timeout=0)
     told = transitions.state(StateType.COMPLETED, START)
     server.book.tell(run.id, {"state": told, "untold": "It was too large."})
-    assert run.wait(10).is_completed()
+    assert run.wait(30).is_completed()
     with pytest.raises(MissingResult, match="It was too large"):
         run.result()
 
@@ -292,7 +292,7 @@ def test_a_run_is_cancelled_by_its_id(server: Server, file: Path) -> None:
     run = run_deployment("nightly", timeout=0)
     server.bell.wait(0)
     assert cancel(run.id)
-    assert run.wait(10).is_cancelled()
+    assert run.wait(30).is_cancelled()
     assert not cancel(run.id)
     assert not cancel("unknown", file)
 
@@ -314,7 +314,7 @@ def test_waiting_for_many_takes_one_thread(server: Server) -> None:
     futures = [run._end() for run in runs]
     for run in reversed(runs):
         server.tell(run.id, run.id)
-    assert [future.result(10) for future in futures] == [run.id for run in runs]
+    assert [future.result(30) for future in futures] == [run.id for run in runs]
 
 
 def test_a_scheduled_time_without_a_zone_is_local(server: Server) -> None:

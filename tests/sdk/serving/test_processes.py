@@ -22,8 +22,8 @@ from towpath.serving.book import Book
 from towpath.serving.cancelling import cancel
 
 FLOWS = Path(__file__).with_name("flows.py")
-PATIENCE_SECONDS = 30.0
-pytestmark = pytest.mark.timeout(120)
+PATIENCE_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(300)
 
 
 def until(true: Callable[[], Any], what: str) -> Any:
@@ -55,6 +55,11 @@ class Served:
         self.servers.append(server)
         until(lambda: self.words().count("Press Ctrl-C") > said, "the server")
         return server
+
+    def is_served(self) -> bool:
+        """Tell whether a server says that it serves."""
+        with Book(self.file) as book:
+            return any(one.is_served for one in book.deployments())
 
     def words(self) -> str:
         """Give what servers and runs have logged."""
@@ -195,7 +200,7 @@ def test_a_second_ctrl_c_ends_everything_at_once(served: Served) -> None:
     run = served.run("stubborn")
     served.noted("began")
     server.send_signal(signal.SIGINT)
-    time.sleep(0.2)  # two signals at once are one
+    until(lambda: not served.is_served(), "the end of serving")  # two signals at once are one
     server.send_signal(signal.SIGINT)
     assert server.wait(PATIENCE_SECONDS) == 0
     assert run.state.is_crashed()
@@ -229,10 +234,11 @@ def test_each_scheduled_time_has_one_run_however_often_the_server_is_killed(serv
     def due() -> list[float]:
         return sorted(float(note.split()[0]) for note in served.notes())
 
-    def is_whole() -> bool:  # runs of two seconds may be noted in either order
-        return due() == [due()[0] + second for second in range(len(due()))]
+    def is_whole() -> bool:  # up to then: later ones are noted in any order, and a busy machine is behind with them
+        noted = due()
+        return bool(noted) and {noted[0] + n for n in range(int(begin - noted[0]) + 2)} <= set(noted)
 
-    until(lambda: due() and due()[-1] > begin and is_whole(), "a run on time, and those before it")
+    until(is_whole, "a run on time, and those before it")
     server.send_signal(signal.SIGTERM)
     server.wait(PATIENCE_SECONDS)
     assert len(set(due())) == len(due())
@@ -256,15 +262,18 @@ def test_aserve_serves_beside_an_event_loop(tmp_path: Path, served: Served) -> N
     script = tmp_path / "beside.py"
     script.write_text(
         """
-import asyncio
+import asyncio, os, pathlib
 from towpath import arun_deployment, aserve, flow
+from towpath.serving.book import Book
 
 @flow
 def answer(): return 42
 
 async def main():
     serving = asyncio.create_task(aserve(answer.to_deployment("now"), print_starting_message=False))
-    await asyncio.sleep(0.2)
+    with Book(pathlib.Path(os.environ["TOWPATH_HISTORY"])) as book:
+        while not book.deployments():
+            await asyncio.sleep(0.02)
     run = await arun_deployment("answer/now")
     print(await run.result_async())
     serving.cancel()
