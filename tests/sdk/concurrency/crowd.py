@@ -10,7 +10,7 @@ from typing import Final
 from towpath.concurrency import list_limits
 
 #: Seconds that anything may take on a busy machine.
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 
 
 def until(is_so: Callable[[], bool]) -> None:

@@ -20,6 +20,6 @@ def outer(place: str) -> int:
     mark = Path(place, f"at-work-{os.getpid()}")
     mark.touch()
     try:
-        return max(inner(place), inner.submit(place).result(timeout=30))
+        return max(inner(place), inner.submit(place).result(timeout=60))
     finally:
         mark.unlink()

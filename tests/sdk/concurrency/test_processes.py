@@ -18,6 +18,8 @@ from towpath.concurrency.sync import concurrency, rate_limit
 from towpath.history import open_history
 from towpath.history.recorder import RECORDER
 
+pytestmark = pytest.mark.timeout(300)
+
 #: Holds slots, says so, and goes on until its standard input is closed.
 HOLDER = """
 import sys

@@ -72,6 +72,6 @@ def start(script: str, history: Path | str, **options: Any) -> subprocess.Popen[
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Wait for a process that must end well; gives what it wrote to stdout and stderr."""
-    out, err = process.communicate(timeout=50)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     return out, err

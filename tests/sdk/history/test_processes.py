@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from tests.sdk.history.notebook import finish, start
 
 from towpath.history import open_history
 from towpath.history.port import History
 from towpath.states import StateType
+
+pytestmark = pytest.mark.timeout(300)
 
 FLOW = """
 import os, sys, time

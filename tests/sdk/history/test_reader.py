@@ -45,10 +45,10 @@ def history(tmp_path: Path) -> Iterator[History]:
         writer.notes.put(LineNote(id_, None, 20, f"line of {id_}", at))
         if state is not RUNNING:
             writer.notes.put(flow_note(state, at, first=False, id=id_, name=name))
-    writer.flush(10)
+    writer.flush(60)
     with open_history(writer.path) as history:
         yield history
-    writer.flush(10, stop=True)
+    writer.flush(60, stop=True)
 
 
 @pytest.mark.parametrize(

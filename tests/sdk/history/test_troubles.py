@@ -123,12 +123,12 @@ def test_what_a_full_disk_kept_out_is_written_when_there_is_room(
     for number in range(3000):
         writer.notes.put(task_note(StateType.COMPLETED, id=f"task-{number}"))
         if number % 500 == 0:
-            writer.flush(10)
+            writer.flush(60)
     assert len(told) == 1
     assert "database or disk is full" in told[0]
     pages[0] = 10**6
-    writer.flush(10)
-    writer.flush(10, stop=True)
+    writer.flush(60)
+    writer.flush(60, stop=True)
 
     with open_history(path) as history:
         assert len(history.tasks(RUN)) == 3000
@@ -143,13 +143,13 @@ def test_a_file_that_breaks_under_the_writer_is_put_aside(tmp_path: Path) -> Non
     first.notes.put(flow_note())
     for number in range(1000):
         first.notes.put(task_note(StateType.COMPLETED, id=f"task-{number}"))
-    first.flush(10, stop=True)
-    first.thread.join(10)
+    first.flush(60, stop=True)
+    first.thread.join(60)
 
     second = Writer(path, told.append)
     second.thread.start()
     second.notes.put(flow_note())
-    second.flush(10)
+    second.flush(60)
     with sqlite3.connect(path) as checkpoint:
         checkpoint.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     checkpoint.close()
@@ -157,9 +157,9 @@ def test_a_file_that_breaks_under_the_writer_is_put_aside(tmp_path: Path) -> Non
         file.seek(25 * 4096)  # behind the first page of every table
         file.write(b"x" * (path.stat().st_size - file.tell()))
     second.notes.put(task_note(StateType.COMPLETED))
-    second.flush(10)
-    second.flush(10, stop=True)
-    second.thread.join(10)
+    second.flush(60)
+    second.flush(60, stop=True)
+    second.thread.join(60)
 
     assert len(told) == 1
     assert "put aside" in told[0]
@@ -205,11 +205,11 @@ def test_somebody_holds_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     own = Writer(path, told.append)
     own.thread.start()
     own.notes.put(flow_note())
-    own.flush(10)
+    own.flush(60)
     assert "database is locked" in told[0]
     holder.execute("COMMIT")
     holder.close()
-    own.flush(10, stop=True)
+    own.flush(60, stop=True)
 
     with open_history(path) as history:
         assert history.run(RUN).name == "witty-otter"
@@ -223,10 +223,10 @@ def test_a_writer_that_is_wrong_holds_nobody_up(tmp_path: Path, monkeypatch: pyt
     own.thread.start()
     own.notes.put(flow_note())
 
-    assert own.flush(10)
+    assert own.flush(60)
     own.notes.put(task_note())
-    assert own.flush(10, stop=True)
-    own.thread.join(10)
+    assert own.flush(60, stop=True)
+    own.thread.join(60)
     assert own.notes.empty()
     assert len(told) == 1
     assert "ZeroDivisionError" in told[0]

@@ -12,6 +12,7 @@ from tests.sdk.serving.test_processes import PATIENCE_SECONDS, until
 from tests.test_docs import ROOT, blocks
 
 PAGE = ROOT / "docs" / "schedules.md"
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_the_page_shows_a_script_that_serves_and_how_to_call_it(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def _run(mount: str, code: str, home: Path) -> tuple[str, str]:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
     shell = f'{{ {mount}; }} || exit {_NO_MOUNT}; printf "mounted\\n"; exec "$0" -c "$1"'
     command = [*_NAMESPACE, "sh", "-c", shell, sys.executable, code]
-    done = subprocess.run(command, check=False, env=environment, cwd="/", text=True, capture_output=True, timeout=100)
+    done = subprocess.run(command, check=False, env=environment, cwd="/", text=True, capture_output=True, timeout=250)
     mounted, _, out = done.stdout.partition("\n")
     if mounted != "mounted":
         pytest.skip(f"Nothing can be mounted here: {done.stderr.strip()}")

@@ -10,7 +10,7 @@ from tests.sdk.history.notebook import finish, start
 
 from towpath.history import open_history
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 #: In front of everything, a clock of the script's own; JUMPS says by how many seconds it is wrong, look after look.
 CLOCK = """
@@ -99,7 +99,7 @@ def test_a_clock_that_goes_back_crashes_no_run_that_lives(tmp_path: Path) -> Non
     with open_history(file) as history:
         (run,) = history.runs(flow="waits")
         assert run.state.name == "Running"
-    process.communicate("\n", timeout=60)
+    process.communicate("\n", timeout=90)
     with open_history(file) as history:
         assert {run.flow: run.state.name for run in history.runs()} == {"waits": "Completed", "other": "Completed"}
 

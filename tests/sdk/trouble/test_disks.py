@@ -8,7 +8,7 @@ import pytest
 from tests.sdk.history.notebook import finish, start
 from tests.sdk.trouble.disks import on_read_only_disk, on_small_disk
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 TASKS = 200
 #: Keeps a result of some 2,000 bytes for each task.

@@ -15,7 +15,7 @@ from tests.sdk.history.notebook import finish, start
 from towpath.errors import HistoryError
 from towpath.history import open_history
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 PATIENCE_SECONDS = 60.0
 TASKS = 100

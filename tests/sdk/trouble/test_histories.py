@@ -12,7 +12,7 @@ from tests.sdk.history.notebook import finish, start
 from towpath.history import database, open_history, schema
 from towpath.history.database import connect
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 FLOW = """
 from towpath import flow, task
@@ -81,7 +81,7 @@ def test_the_command_line_says_what_is_wrong_with_it(tmp_path: Path, make: Calla
     why = make(file)
     code = "from towpath.cli.__main__ import main; import sys; sys.argv = ['towpath', 'runs', 'ls']; sys.exit(main())"
     process = start(code, file)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=90)
 
     assert process.returncode not in {0, None}
     assert why in out + err

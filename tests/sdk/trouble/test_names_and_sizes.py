@@ -17,7 +17,7 @@ from towpath.history import open_history
 from towpath.history.recorder import RECORDER
 from towpath.results import ResultStore
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 NAMES = {
     "unicode": "ünï 漢字 🎉",

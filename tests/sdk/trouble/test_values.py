@@ -17,7 +17,7 @@ from towpath.errors import ParameterError, SerializationError
 from towpath.history import open_history
 from towpath.records import VERSION
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @flow
