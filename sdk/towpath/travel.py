@@ -178,9 +178,9 @@ def _serialise(value: object) -> tuple[bytes, Literal["json", "pickle"]]:
         except ValueError:  # not a number, infinite, or a lone surrogate
             pass
     try:
-        import cloudpickle  # type: ignore[import-untyped]
+        from towpath import pickling
 
-        pickled: bytes = cloudpickle.dumps(value)
+        pickled = pickling.dumps(value)
     except Exception as error:
         raise TowpathError(
             f"The flow returned a value of {_type_name(type(value))} that can be serialised neither as JSON nor as a"
@@ -209,30 +209,13 @@ def _authors_part(at: TracebackType | None) -> TracebackType | None:
     return at
 
 
-class _Rebuilt:
-    """Pickles an exception without its `__init__`: most of those with one of their own cannot be built from `args`."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self._error), self._error.args, self._error.__dict__)
-
-
-def _rebuild(type_: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
-    error = type_.__new__(type_, *args)
-    error.args = args
-    error.__dict__.update(attributes)
-    return error
-
-
 def _pickled_exception(error: BaseException) -> str | None:
     """Pickle an exception, by its own means or ours, if what comes out is the same and small enough."""
-    import cloudpickle
+    from towpath.pickling import Rebuilt, dumps
 
-    for pickled_as in (error, _Rebuilt(error)):
+    for pickled_as in (error, Rebuilt(error)):
         try:
-            pickled: bytes = cloudpickle.dumps(pickled_as)
+            pickled = dumps(pickled_as)
             again = _unpickle(pickled)
             if _type_name(type(again)) == _type_name(type(error)) and str(again) == str(error):
                 text = base64.b64encode(pickled).decode()

@@ -1,7 +1,7 @@
 """How functions, arguments, values and exceptions travel between this process and its workers.
 
-cloudpickle takes what a script defines by value. What a module defines goes by its name, also a task's own function,
-which the module has no name for: the decorator has put the task in its place.
+What a script defines goes by value (`towpath.pickling`). What a module defines goes by its name, also a task's own
+function, which the module has no name for: the decorator has put the task in its place.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
-
 from towpath.definitions import Definition
 from towpath.errors import RunError, SerializationError
 from towpath.futures import Future
+from towpath.pickling import Pickler, Rebuilt
 from towpath.runs import TaskCounts
 from towpath.states import State
 
@@ -37,7 +36,7 @@ def dumps_error(error: BaseException) -> bytes:
     """Write an exception down with its traceback as a note; one that cannot travel becomes a RunError that tells."""
     with suppress(AttributeError, TypeError):  # an exception with slots only goes without
         error.add_note("In the worker process:\n" + "".join(traceback.format_exception(error)).rstrip())
-    for parcel in (error, _Rebuilt(error)):
+    for parcel in (error, Rebuilt(error)):
         try:
             data = dumps(parcel)
             again = loads(data)
@@ -76,7 +75,7 @@ def dumps_call(name: str, named: Callable[[], Any], call: tuple[Any, ...]) -> by
         ) from error
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Definition):
             fn = obj.fn
@@ -90,23 +89,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, TaskCounts):
             return _counts, (obj.total, obj.completed, obj.failed)
         return super().reducer_override(obj)
-
-
-class _Rebuilt:
-    """An exception that is built again without its `__init__`: many cannot be built from their `args`."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self._error), self._error.args, self._error.__dict__)
-
-
-def _rebuild(type_: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
-    error = type_.__new__(type_, *args)
-    error.args = args
-    error.__dict__.update(attributes)
-    return error
 
 
 def _found(fn: Any) -> Any:

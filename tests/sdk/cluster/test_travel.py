@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copyreg
 import math
 import pickle
 from collections import OrderedDict
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath import travel
+from towpath.engine import parcels
 from towpath.errors import (
     EntrypointError,
     FlowRunCancelled,
@@ -222,6 +224,21 @@ def test_the_parent_raises_the_childs_own_exception() -> None:
     (note,) = own.__notes__
     assert note.startswith("Raised in flow run 'child-1':\nTraceback")
     assert 'raise OutOfStock("tea", 2)' in note
+
+
+def test_an_exception_travels_by_its_own_means_whatever_else_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's packages teach pickle to take tracebacks along: a reader without them could not read that."""
+
+    def unreadable(error: Exception) -> tuple[Any, ...]:
+        raise AssertionError(error)
+
+    for type_ in (ValueError, UnicodeDecodeError):
+        monkeypatch.setitem(copyreg.dispatch_table, type_, unreadable)
+    for error in (ValueError("no"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")):
+        own = travel.unpack_end(ended("FAILED", travel.pack_error(error, "FlowFailed")))
+        assert (type(own), str(own), own.args) == (type(error), str(error), error.args)
+        again = parcels.loads(parcels.dumps_error(error))
+        assert (type(again), str(again)) == (type(error), str(error))
 
 
 @pytest.mark.parametrize(
