@@ -26,6 +26,8 @@ def replicas(
 ) -> Iterator[dict[str, OperatorProcess]]:
     """Give two operators by their names, the first of which has begun first."""
     lease = "operators-under-test"
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": lease}}
+    kube.create(LEASES, body)  # as the chart does
     own = {
         name: OperatorProcess(
             cluster.kubeconfig,
@@ -37,7 +39,7 @@ def replicas(
     }
     for operator in own.values():
         operator.start()
-    kube.wait(f"{LEASES}/{lease}", lambda body: body is not None, 30, "a holder")
+    kube.wait(f"{LEASES}/{lease}", lambda body: bool(body and body["spec"].get("holderIdentity")), 30, "a holder")
     yield own
     for operator in own.values():
         operator.stop()

@@ -88,7 +88,7 @@ class Lease:
         self._client, self._namespace, self._name = client, namespace, name
         self._identity, self._terms, self._clock = identity, terms, clock
         self._until = float("-inf")  # when belief in it ends
-        self._seen: tuple[str, float] = ("", float("-inf"))  # the version that was seen last, and since when
+        self._seen: tuple[str | None, float] = (None, 0.0)  # the version that was seen last, and since when
         self._holder = ""
         self._spec: dict[str, Any] = {}  # as we wrote it last
 
@@ -123,7 +123,7 @@ class Lease:
             return
         self._until = float("-inf")
         try:
-            await self._write(self._seen[0], {**self._spec, "holderIdentity": "", "leaseDurationSeconds": 1})
+            await self._write({**self._spec, "holderIdentity": "", "leaseDurationSeconds": 1})
         except (ClusterError, _OvertakenError) as error:
             log.info("The Lease could not be given up, and runs out by itself: %s", error)
 
@@ -140,7 +140,7 @@ class Lease:
         found = await self._read()
         self._note(found, began)
         left_alone = integer(found, "spec", "leaseDurationSeconds") or self._terms.duration
-        # One that somebody has deleted may still be believed in; where there never was one, nobody waits.
+        # One that is not there may have been deleted, and still be believed in: the chart makes one that nobody holds.
         may_be_believed_in = found is None or self._holder not in {"", self._identity}
         if may_be_believed_in and began - self._seen[1] < left_alone:
             return
@@ -179,11 +179,11 @@ class Lease:
         self._got(made, spec, began)
 
     async def _take(self, spec: dict[str, Any], began: float) -> None:
-        self._got(await self._write(self._seen[0], spec), spec, began)
+        self._got(await self._write(spec), spec, began)
 
-    async def _write(self, version: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    async def _write(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         patch: list[Mapping[str, Any]] = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": self._seen[0]},
             {"op": "add", "path": "/spec", "value": spec},
         ]
         try:

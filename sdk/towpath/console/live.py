@@ -133,7 +133,9 @@ class _Direct:
             try:
                 data = data[os.write(self._fileno, data) :]
             except BlockingIOError:  # somebody has made the terminal so
-                select.select([], [self._fileno], [])
+                room = select.poll()
+                room.register(self._fileno, select.POLLOUT)
+                room.poll()
         return len(text)
 
     def flush(self) -> None:

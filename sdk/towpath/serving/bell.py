@@ -5,6 +5,7 @@ A ring says nothing but "look". One that gets lost does no harm: a server looks 
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
@@ -42,7 +43,9 @@ class Bell:
 
     def wait(self, seconds: float) -> bool:
         """Wait for a ring, or so long; tell whether it rang."""
-        ready, _, _ = select.select([self._pipe], [], [], max(0.0, seconds))
+        rings = select.poll()  # which, other than `select`, knows files beyond the thousandth
+        rings.register(self._pipe, select.POLLIN)
+        ready = rings.poll(math.ceil(max(0.0, seconds) * 1000))
         if ready:
             with suppress(BlockingIOError):
                 os.read(self._pipe, _ENOUGH)

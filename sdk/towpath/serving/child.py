@@ -48,7 +48,9 @@ def main() -> int:
     inside.IS_CHILD = True
     try:
         with Readiness(order) as ready:
-            if not select.select([told], [], [], 0)[0]:
+            orders = select.poll()
+            orders.register(told, select.POLLIN)
+            if not orders.poll(0):
                 ready.rehearse()
             run_id = told.readline().decode().strip()
             _leave_standard_input()

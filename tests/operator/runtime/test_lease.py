@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.json_patch import PatchRefusedError, apply_patch
 from tests.operator.runtime.clock import fake_time
@@ -27,9 +27,9 @@ TAKEN_OVER_SECONDS = TERMS.duration + 2 * TERMS.every
 
 @dataclass
 class Api:
-    """The one Lease that there is, and how the network is."""
+    """The one Lease that there is, made by the chart and held by nobody at first, and how the network is."""
 
-    lease: dict[str, Any] | None = None
+    lease: dict[str, Any] | None = field(default_factory=lambda: {"metadata": {"resourceVersion": "1"}})
     version: int = 1
     away: set[str] = field(default_factory=set)
     """Replicas that get no answer."""
@@ -123,7 +123,7 @@ async def test_the_first_has_it_and_keeps_it() -> None:
         assert not second.lease.held.is_set()
         assert api.lease is not None
         assert api.lease["spec"]["holderIdentity"] == "a"
-        assert api.lease["spec"]["leaseTransitions"] == 0
+        assert api.lease["spec"]["leaseTransitions"] == 1
 
 
 @fake_time
@@ -137,7 +137,7 @@ async def test_another_takes_over_from_one_that_is_killed() -> None:
             await second.lease.held.wait()
         assert not first.lease.is_held()
         assert api.lease is not None
-        assert (api.lease["spec"]["holderIdentity"], api.lease["spec"]["leaseTransitions"]) == ("b", 1)
+        assert (api.lease["spec"]["holderIdentity"], api.lease["spec"]["leaseTransitions"]) == ("b", 2)
 
 
 @fake_time
@@ -204,7 +204,19 @@ async def test_a_lease_that_is_deleted_is_had_again() -> None:
         assert [replica.lease.is_held() for replica in both].count(True) == 1
 
 
+@fake_time
+async def test_a_lease_that_is_missing_is_made_after_a_while() -> None:
+    """Whoever held it may believe in it still, even if nobody here has ever seen it."""
+    api = Api(lease=None)
+    async with replicas(api, "a", "b") as both:
+        await asyncio.sleep(TERMS.believed)
+        assert api.lease is None
+        await asyncio.sleep(TAKEN_OVER_SECONDS - TERMS.believed)
+        assert [replica.lease.is_held() for replica in both].count(True) == 1
+
+
 @settings(deadline=None, max_examples=25)
+@example([("away a", 1.0), ("away a", 1.0), ("away a", 1.0), ("away both", 1.0), ("delete", 1.0)], 0.0)
 @given(
     st.lists(
         st.tuples(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from pathlib import Path
 
+import pytest
 from tests.sdk.serving.scene import FakeAlive
 
 from towpath.serving.bell import Bell, remove_left_over, ring
@@ -40,6 +43,24 @@ def test_a_bell_full_of_rings_takes_more_without_a_word(tmp_path: Path) -> None:
     while bell.wait(0):
         pass
     bell.take_down()
+
+
+def test_a_process_with_thousands_of_files_hears_it(tmp_path: Path) -> None:
+    """Which is more than `select` can watch."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip(f"at most {hard} files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1030)]
+    try:
+        bell = Bell(tmp_path / "history.db", 7)
+        assert ring(tmp_path / "history.db", 7)
+        assert bell.wait(30)
+        bell.take_down()
+    finally:
+        for file in many:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_nobody_hears_a_bell_that_is_not_there(tmp_path: Path) -> None:
