@@ -88,7 +88,7 @@ KINDS = [
     "dt.date(2026, 1, 31)", "dt.datetime(2026, 1, 31)", "dt.datetime(2026, 1, 31, tzinfo=dt.UTC)",
     "dt.datetime(2026, 1, 31, tzinfo=ZoneInfo('Europe/Berlin'))", "dt.time(1)", "dt.timedelta(1)", "dt.UTC",
     "Decimal('1.0')", "Decimal('1')", "Fraction(1, 2)", "UUID(int=1)", "Path('/a')", "Path('a')",
-    "compile_('a')", "compile_('a', 2)", "slice(1, 2)", "len", "[].append", "[1].append", "print", "increment",
+    "compile_('a')", "compile_('a', 2)", "slice(1, 2)", "len", "[].append", "[1].append", "repr", "increment",
     "partial(increment, 1)", "partial(increment, 2)", "Plain(a=1).__init__", "lambda x: x + 1", "lambda x: x + 2",
     "lambda x=1: x", "lambda x=2: x", "(lambda n: lambda: n)(1)", "(lambda n: lambda: n)(2)", "list[int]", "int | str",
     "enum", "ValueError('a')", "ValueError('b')", "KeyError('a')", "iter([1])",
