@@ -27,7 +27,7 @@ def replicas(
     """Give two operators by their names, the first of which has begun first."""
     lease = "operators-under-test"
     body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": lease}}
-    kube.create(LEASES, body)  # as the chart does
+    kube.create(LEASES, body)  # one that is missing is left alone for a while
     own = {
         name: OperatorProcess(
             cluster.kubeconfig,

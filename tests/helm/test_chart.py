@@ -158,9 +158,6 @@ def test_replicas_share_a_lease() -> None:
         (role,) = [role for role in rendered.of("Role") if role["metadata"]["name"].endswith("-lease")]
         assert role["metadata"]["namespace"] == namespace
         assert role["rules"][1]["resourceNames"] == [lease]
-        made = rendered.one("Lease")
-        assert (made["metadata"]["namespace"], made["metadata"]["name"]) == (namespace, lease)
-        assert "spec" not in made  # an upgrade takes it away from nobody
         assert len(rendered.of("PodDisruptionBudget")) == replicas - 1
         assert ("topologySpreadConstraints" in spec["template"]["spec"]) is (replicas == 2)
 

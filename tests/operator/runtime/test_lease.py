@@ -27,7 +27,7 @@ TAKEN_OVER_SECONDS = TERMS.duration + 2 * TERMS.every
 
 @dataclass
 class Api:
-    """The one Lease that there is, made by the chart and held by nobody at first, and how the network is."""
+    """The one Lease that there is, held by nobody at first, and how the network is."""
 
     lease: dict[str, Any] | None = field(default_factory=lambda: {"metadata": {"resourceVersion": "1"}})
     version: int = 1
