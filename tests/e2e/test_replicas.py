@@ -86,4 +86,7 @@ def test_the_other_goes_on(
         assert "ends, and begins again as a follower" in replicas["first"].log.read_text()
     for name in (in_flight, waiting):
         assert state(runs.ended(name))["type"] == "COMPLETED"
-        assert list(jobs_created(cluster, name).values()) == [1]
+        # A Job whose creator ended before it had the answer stands in the audit log without success: so they are counted.
+        (job,) = runs.jobs(name)
+        assert set(jobs_created(cluster, name)) <= {job["metadata"]["name"]}
+        assert jobs_created(cluster, name).total() <= 1

@@ -140,7 +140,7 @@ class Lease:
         found = await self._read()
         self._note(found, began)
         left_alone = integer(found, "spec", "leaseDurationSeconds") or self._terms.duration
-        # One that is not there may have been deleted, and still be believed in; only the very first replica waits in vain.
+        # One that is not there may have been deleted, and still be believed in; only the very first waits in vain.
         may_be_believed_in = found is None or self._holder not in {"", self._identity}
         if may_be_believed_in and began - self._seen[1] < left_alone:
             return
