@@ -110,7 +110,7 @@ def _parameters(flow: Flow[Any, Any], asked: argparse.Namespace) -> dict[str, An
     schema = flow.parameter_schema()
     parameters = given.parameters(asked.param, asked.params_json, schema, read_text)
     required = set(schema.get("required") or ())
-    given.check_names(flow.name, schema, parameters, preset=required)
+    given.check(flow.name, schema, parameters, preset=required)
     if required <= parameters.keys():
         flow.validate_parameters(parameters)
     return to_json(parameters, flow.name)

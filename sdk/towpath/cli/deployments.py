@@ -72,7 +72,7 @@ def run(asked: argparse.Namespace) -> int:
     with deployments_meant(asked) as deployments:
         taken = deployments.takes(asked.deployment)
         parameters = given.parameters(asked.param, asked.params_json, taken.schema, read_text)
-        given.check_names(taken.flow, taken.schema, parameters, taken.preset)
+        given.check(taken.flow, taken.schema, parameters, taken.preset)
         made = deployments.run(
             Wanted(
                 deployment=asked.deployment,

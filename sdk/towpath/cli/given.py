@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from towpath.errors import ConfigurationError, ParameterError
-from towpath.parameter_words import missing, sentence, unknown
+from towpath.parameter_words import Wrong, from_pydantic, missing, sentence, unknown
 
 Schema = Mapping[str, Any]
 
@@ -51,8 +51,10 @@ def parameters(
     return given
 
 
-def check_names(flow: str, schema: Schema | None, given: Mapping[str, Any], preset: Iterable[str] = ()) -> None:
-    """Refuse parameters that the flow does not have, and the lack of those that it needs, in the words of the operator.
+def check(flow: str, schema: Schema | None, given: Mapping[str, Any], preset: Iterable[str] = ()) -> None:
+    """Refuse parameters that the flow does not take, and the lack of those that it needs, in the words of the operator.
+
+    What a schema cannot say, such as a validator of the author's own, is left to the run.
 
     Args:
         flow: its name.
@@ -61,7 +63,7 @@ def check_names(flow: str, schema: Schema | None, given: Mapping[str, Any], pres
         preset: names of what a deployment gives.
 
     Raises:
-        ParameterError: a name is wrong, or missing.
+        ParameterError: names each that is wrong, or missing.
     """
     if not schema:
         return
@@ -69,8 +71,23 @@ def check_names(flow: str, schema: Schema | None, given: Mapping[str, Any], pres
     wrongs = [missing((name,)) for name in schema.get("required") or () if name not in {*given, *preset}]
     if schema.get("additionalProperties") is False:
         wrongs += [unknown((name,), value) for name, value in given.items() if name not in properties]
+    wrongs += _wrong_values({**schema, "required": (), "additionalProperties": True}, given)
     if wrongs:
         raise ParameterError(sentence(flow, wrongs, tuple(properties)))
+
+
+def _wrong_values(schema: Schema, given: Mapping[str, Any]) -> list[Wrong]:
+    if not given:
+        return []
+    from pydantic import TypeAdapter, ValidationError
+
+    from towpath.pausing.schemas import type_of
+
+    try:
+        TypeAdapter(type_of(schema)).validate_python(given)
+    except ValidationError as error:
+        return from_pydantic(error.errors(include_url=False))
+    return []
 
 
 def _value(text: str, schema: Schema | None, root: Schema) -> Any:

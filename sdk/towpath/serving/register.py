@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from towpath.serving.book_file import BookFile
 from towpath.serving.orders import KnownDeployment, KnownSchedule, moment
 
 if TYPE_CHECKING:
+    from towpath.flows import Flow
     from towpath.serving.deployment import ServedDeployment
 
 #: A server that is stopped in order and back within so long was restarted: nothing that was due meanwhile is left out.
@@ -57,7 +58,7 @@ class Register(BookFile):
                     deployment.paused,
                     server,
                     now.timestamp(),
-                    json.dumps(deployment.flow.parameter_schema(), default=str),
+                    json.dumps(_taken(deployment.flow), default=str),
                 ),
             )
             connection.execute(
@@ -140,3 +141,11 @@ class Register(BookFile):
             " ON CONFLICT (deployment, schedule) DO UPDATE SET upto = max(upto, excluded.upto)",
             [(deployment, schedule, at.timestamp()) for schedule, at in upto.items()],
         )
+
+
+def _taken(flow: Flow[..., Any]) -> dict[str, Any]:
+    """Give the JSON Schema of what a flow takes; of one that does not validate, names only."""
+    schema = flow.parameter_schema()
+    if flow.should_validate_parameters:
+        return schema
+    return {**schema, "properties": {name: {} for name in schema.get("properties") or ()}}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
-from towpath.cli.given import check_names, parameters
+from towpath import flow
+from towpath.cli.given import check, parameters
 from towpath.errors import ConfigurationError, ParameterError
 
 SCHEMA = {
@@ -127,12 +131,80 @@ def test_names_are_checked_in_the_operators_words(
 ) -> None:
     """Whoever refuses, the words are the same."""
     with pytest.raises(ParameterError) as refused:
-        check_names("etl", SCHEMA, given, preset)
+        check("etl", SCHEMA, given, preset)
     assert sentence in str(refused.value)
 
 
 def test_names_that_fit_are_let_through() -> None:
     """What is missing may come from the deployment; without a schema nothing is known to be wrong."""
-    check_names("etl", SCHEMA, {"label": "x"}, ("count",))
-    check_names("etl", None, {"whatever": 1})
-    check_names("etl", {"properties": {}}, {"whatever": 1})
+    check("etl", SCHEMA, {"label": "x"}, ("count",))
+    check("etl", None, {"whatever": 1})
+    check("etl", {"properties": {}}, {"whatever": 1})
+
+
+class Address(BaseModel):
+    """A parameter with fields of its own."""
+
+    town: str
+    number: int = Field(ge=1)
+
+
+@flow
+def sends(
+    count: int = 1,
+    label: str = "",
+    day: date = date(2026, 1, 31),
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    colour: Literal["red", "green"] = "red",
+    to: Address | None = None,
+    items: list[int] | None = None,
+    prices: dict[str, Decimal] | None = None,
+    anything: Any = None,
+) -> None:
+    """Take parameters of many kinds."""
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"count": 5},
+        {"count": "5"},
+        {"count": 5.0},
+        {"count": 5.5},
+        {"count": "many"},
+        {"count": True},
+        {"count": None},
+        {"label": "x"},
+        {"label": 5},
+        {"day": "2026-02-28"},
+        {"day": "2026-02-30"},
+        {"share": 0.1},
+        {"share": 1},
+        {"colour": "green"},
+        {"colour": "blue"},
+        {"to": {"town": "Ely", "number": 3}},
+        {"to": {"town": "Ely", "number": 0}},
+        {"to": {"number": 1}},
+        {"to": None},
+        {"items": [1, "2"]},
+        {"items": ["x"]},
+        {"items": "x"},
+        {"prices": {"a": "1.5", "b": 2}},
+        {"anything": [{}]},
+        {"count": "many", "colour": "blue"},
+    ],
+    ids=str,
+)
+def test_values_are_refused_here_that_the_run_would_refuse(given: dict[str, Any]) -> None:
+    """No others, and each by its name; `towpath deployments run` makes no run that cannot begin."""
+    try:
+        sends.validate_parameters(given)
+    except ParameterError as refusal:
+        wrong = {name for name in given if name in str(refusal).partition(" The flow takes ")[0]}
+        with pytest.raises(ParameterError) as refused:
+            check("sends", sends.parameter_schema(), given)
+        told = str(refused.value).partition(" The flow takes ")[0]
+        assert told.startswith("Wrong parameters for flow 'sends': ")
+        assert {name for name in given if name in told} == wrong
+    else:
+        check("sends", sends.parameter_schema(), given)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.sdk.serving.scene import START, deployment
 
+from towpath import flow
 from towpath.errors import HistoryError
 from towpath.history import open_history
 from towpath.runs import FlowRun
@@ -22,6 +23,11 @@ from towpath.slugs import new_id, slug
 from towpath.states import Completed, Crashed, State, StateType
 
 KEY = "etl/nightly"
+
+
+@flow
+def typed(count: int = 1) -> None:
+    """Take a number."""
 
 
 @pytest.fixture
@@ -167,6 +173,17 @@ def test_deployments_are_found_by_either_name(book: Book) -> None:
     assert [one.key for one in book.deployments(KEY)] == [KEY]
     assert book.deployments("nope") == []
     assert {one.key: one.is_served for one in book.deployments()} == {KEY: True, "etl/old": False}
+
+
+def test_what_a_deployment_takes_can_be_looked_up(book: Book) -> None:
+    """Names and types; of a flow that takes whatever it is given, the names."""
+    book.open(deployment(name="strict", flow=typed), 1, START)
+    book.open(deployment(name="lax", flow=typed.with_options(validate_parameters=False)), 1, START)
+    known = {one.name: one.parameter_schema for one in book.deployments()}
+    assert known["strict"] is not None
+    assert known["lax"] is not None
+    assert known["strict"]["properties"]["count"]["type"] == "integer"
+    assert known["lax"]["properties"] == {"count": {}}
 
 
 def test_a_change_by_others_is_seen(book: Book, path: Path) -> None:
