@@ -84,8 +84,8 @@ def _load_module(entrypoint: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise EntrypointError(
-                f"The entrypoint {entrypoint!r} cannot be loaded: there is no module {error.name!r}. Is it in the"
-                f" image, and in its working directory ({str(Path.cwd())!r}) or installed?"
+                f"The entrypoint {entrypoint!r} cannot be loaded: there is no module {error.name!r}. It"
+                f" must be in the working directory ({str(Path.cwd())!r}) or installed, in a cluster in the image."
             ) from error
         raise _broken(entrypoint, error) from error
     except (Exception, SystemExit) as error:
@@ -96,8 +96,8 @@ def _load_file(entrypoint: str, path: str) -> ModuleType:
     file = Path(path).resolve()
     if not file.is_file():
         raise EntrypointError(
-            f"The entrypoint {entrypoint!r} cannot be loaded: there is no file {path!r} in {str(Path.cwd())!r}. Is it"
-            " in the image, and is the path relative to the image's working directory?"
+            f"The entrypoint {entrypoint!r} cannot be loaded: there is no file {path!r} in {str(Path.cwd())!r}. The"
+            " path is relative to that folder; for a run in a cluster the image must have the file there."
         )
     loaded = next((m for m in list(sys.modules.values()) if _is_file(getattr(m, "__spec__", None), file)), None)
     try:
