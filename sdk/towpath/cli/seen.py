@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from towpath.states import StateType
+from towpath.states import SUSPENDED, StateType
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ class Run:
             return self.took_seconds
         if self.started is None:
             return None
-        return max(0.0, ((self.ended or now) - self.started).total_seconds())
+        stopped = self.state.since if self.state.name == SUSPENDED else None  # its process has gone
+        return max(0.0, ((self.ended or stopped or now) - self.started).total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from towpath.cli.seen import Run, SeenState
 from towpath.cli.tree import explain, run_tree
+from towpath.states import StateType
 
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -21,6 +23,15 @@ def run(name: str, state: str | None = None, *, parent: str | None = None, **sta
     if state:
         body["status"] = {"state": {"type": state, "name": state.capitalize()}, **status}
     return body
+
+
+def test_time_stands_still_for_a_run_without_a_process() -> None:
+    """A suspended run has run until it was suspended; a paused one, whose process waits, still does."""
+    since: dict[str, Any] = {"type": StateType.PAUSED, "since": datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC)}
+    for name, seconds in (("Suspended", 5.0), ("Paused", 30.0)):
+        state = SeenState(name=name, **since)
+        seen = Run(id="x", name="x", flow="f", state=state, started=datetime(2026, 1, 1, 12, tzinfo=UTC))
+        assert seen.seconds(NOW) == seconds
 
 
 def test_children_hang_below_their_parents_with_state_and_time() -> None:
