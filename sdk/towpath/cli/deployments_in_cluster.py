@@ -86,7 +86,9 @@ def _schedule(body: Body, problems: Mapping[str, str | None]) -> Schedule:
     if cron := body.get("cron"):
         says = f"cron {cron!r}{where}"
     elif seconds := body.get("intervalSeconds"):
-        says = f"every {timedelta(seconds=seconds)}"
+        from towpath.schedules.interval import every
+
+        says = every(timedelta(seconds=seconds))
     else:
         says = f"rrule {body.get('rrule')!r}{where}"
     return Schedule(body["name"], says, not body.get("suspend"), problems.get(body["name"]))

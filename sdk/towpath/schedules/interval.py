@@ -48,7 +48,7 @@ class Interval(Schedule):
             )
 
     def __str__(self) -> str:
-        return f"every {self.interval} from {self._anchor}"
+        return f"{every(_length(self.interval))} from {self._anchor}"
 
     @property
     def _clock(self) -> tzinfo:
@@ -70,6 +70,16 @@ class Interval(Schedule):
         start, anchor = wall_before(moment, self._clock), self._anchor.replace(tzinfo=None)
         walls = (anchor + n * interval for n in count((start - anchor) // interval))
         return instants(walls, self._clock, lambda length: not length % interval)
+
+
+def every(length: timedelta) -> str:
+    """Say how often that is: `every 15 min`, `every 1 d 2 h`."""
+    rest, parts = length, []
+    for unit, name in ((_DAY, "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
+        whole, rest = divmod(rest, unit)
+        parts += [f"{whole} {name}"] if whole else []
+    parts += [f"{rest.total_seconds():g} s"] if rest else []
+    return f"every {' '.join(parts)}"
 
 
 def _length(interval: object) -> timedelta:

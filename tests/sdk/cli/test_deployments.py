@@ -119,7 +119,7 @@ def test_a_deployment_of_a_cluster_is_shown_and_paused(cluster: Cluster, capsys:
     cluster.objects.create("deployments", whole)
     assert main(["deployments", "inspect", "weekly", "-n", "default", "--json"]) == Exit.OK
     found = json.loads(capsys.readouterr().out)
-    assert [one["says"] for one in found["schedules"]] == ["cron '0 2 * * *' (Europe/Berlin)", "every 0:00:09"]
+    assert [one["says"] for one in found["schedules"]] == ["cron '0 2 * * *' (Europe/Berlin)", "every 9 s"]
     assert found["takes"]["required"] == ["n"]
     path = "/apis/towpath.dev/v1alpha1/namespaces/default/deployments/weekly"
     cluster.sender.tell("PATCH", path, {**whole, "spec": spec | {"suspend": True}})

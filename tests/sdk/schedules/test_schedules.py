@@ -193,3 +193,12 @@ def test_a_machine_without_zone_data_is_told_where_to_get_it(monkeypatch: pytest
     assert zones.zone_named("UTC") is UTC
     with pytest.raises(ConfigurationError, match=r"no zone data.*pip install tzdata"):
         zones.zone_named("Europe/Nowhere")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1, "1 s"), (1.5, "1.5 s"), (90, "1 min 30 s"), (3600, "1 h"), (86_400, "1 d"), (93_600, "1 d 2 h")],
+)
+def test_an_interval_says_how_often_it_is(seconds: float, words: str) -> None:
+    """In units that people use."""
+    assert str(Interval(seconds)) == f"every {words} from 2024-01-01 00:00:00+00:00"

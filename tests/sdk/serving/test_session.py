@@ -61,8 +61,8 @@ def test_what_is_served_is_said(file: Path, caplog: pytest.LogCaptureFixture) ->
     serving.run()
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert "Serving etl/nightly, next run at 20" in said
-    assert "every 1:00:00 from" in said
-    assert "every 0:01:00 from 2024-01-01 00:00:00+00:00, switched off" in said
+    assert "every 1 h from" in said
+    assert "every 1 min from 2024-01-01 00:00:00+00:00, switched off" in said
     assert "Serving etl/later, paused" in said
     assert "Serving etl/asked, runs on demand" in said
     assert "run_deployment('etl/nightly')" in said
