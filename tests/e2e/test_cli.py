@@ -184,6 +184,8 @@ def test_a_flow_is_deployed_and_run(runs: Runs, terminal: Terminal, deployed: Ca
     before = len(terminal.json("runs", "ls", "--limit", "0"))
     terminal.type("deployments", "run", runs.prefix, "-p", "z=1", code=Exit.USAGE)
     assert "z=1 is not a parameter of the flow. The flow takes x, y." in terminal.err
+    terminal.type("deployments", "run", runs.prefix, "-p", "x=many", code=Exit.USAGE)
+    assert "Wrong parameters for flow 'add': x='many' must be a whole number" in terminal.err
     terminal.type("deployments", "run", "no-such-deployment", code=Exit.NOT_FOUND)
     assert len(terminal.json("runs", "ls", "--limit", "0")) == before
 
@@ -197,9 +199,9 @@ def test_a_flow_is_deployed_and_run(runs: Runs, terminal: Terminal, deployed: Ca
     later = terminal.json("deployments", "run", runs.prefix, "--at", "2099-01-01")
     runs.started.append(later["name"])
     assert (later["state"]["type"], later["deployment"]) == ("SCHEDULED", runs.prefix)
-    code = terminal.type("deployments", "run", runs.prefix, "-p", "x=many", "--watch", code=Exit.NOT_COMPLETED)
-    runs.started.append(terminal.err.split()[1])
-    assert "InvalidParameters: Wrong parameters for flow 'add': x='many' must be a whole number" in code
+    name = runs.create({"deploymentRef": runs.prefix, "parameters": {"x": "many"}})
+    told_by_the_operator = terminal.type("runs", "watch", name, code=Exit.NOT_COMPLETED)
+    assert "InvalidParameters: Wrong parameters for flow 'add': x='many' must be a whole number" in told_by_the_operator
 
 
 def test_fields_of_others_are_taken_over_by_force_only(
@@ -217,10 +219,25 @@ def test_fields_of_others_are_taken_over_by_force_only(
     assert runs.kube.get(runs.path("flows", "add"))["spec"]["description"] == "Add two numbers."
 
 
-def test_a_deployment_that_cannot_be_run_is_told(terminal: Terminal, deployed: Callable[..., str]) -> None:
-    """The operator's word comes back at once."""
-    deployed("-p", "y=many", "--apply", code=Exit.NOT_COMPLETED)
-    assert "cannot be run: Wrong parameters for flow 'add': y='many' must be a whole number" in terminal.err
+def test_a_deployment_that_cannot_be_run_is_told(
+    runs: Runs, terminal: Terminal, deployed: Callable[..., str], cluster: Cluster
+) -> None:
+    """Before anything is applied; of what somebody else applied, the operator's word is shown."""
+    wrong = "Wrong parameters for flow 'add': y='many' must be a whole number"
+    deployed("-p", "y=many", "--apply", code=Exit.USAGE)
+    assert wrong in terminal.err
+    manifests = list(yaml.safe_load_all(deployed()))
+    for manifest in manifests:
+        manifest["metadata"]["namespace"] = runs.namespace
+    manifests[1]["spec"]["parameters"] = {"y": "many"}
+    cluster.apply(*manifests)
+    runs.kube.wait(
+        runs.path("deployments", runs.prefix),
+        lambda body: bool(body and wrong in str(body.get("status"))),
+        60,
+        "the operator's word",
+    )
+    assert wrong in terminal.type("deployments", "inspect", runs.prefix)
 
 
 def test_the_doctor_finds_all_well_where_it_is(runs: Runs, terminal: Terminal) -> None:
