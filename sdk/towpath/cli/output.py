@@ -127,6 +127,25 @@ def say_json_line(value: Any) -> None:
     sys.stdout.flush()
 
 
+def value_text(value: Any, indent: int | None = None) -> str:
+    """Give what a flow or task returned as people read it: text as it is, else JSON, else Python's own words."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def value_json(value: Any) -> Any:
+    """Give such a value for JSON: itself where it has that form, else Python's own words."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value
+
+
 def _cell(text: str) -> str:
     """Give a text that fits into one line, and does nothing to the terminal but to stand there."""
     text = _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

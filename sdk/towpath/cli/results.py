@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.cli import whens
 from towpath.cli.exits import Exit
-from towpath.cli.output import age, fields, moment, note, say, say_json, style_of, table
+from towpath.cli.output import age, fields, moment, note, say, say_json, style_of, table, value_json, value_text
 from towpath.errors import ConfigurationError, NotFound, StorageError, UnreadableRecord
 from towpath.records import LONGEST_LINE, RecordMetadata, heading
 from towpath.results import ResultStore, storage_key
@@ -84,7 +83,7 @@ def show(asked: argparse.Namespace) -> int:
         why = f"it has expired, at {moment(kept.expires)}" if kept.expired else kept.problem
         raise UnreadableRecord(f"The result {asked.key!r} cannot be shown: {why}.")
     if asked.json:
-        say_json({**_object(kept), "value": _jsonable(value)})
+        say_json({**_object(kept), "value": value_json(value)})
         return Exit.OK
     facts = [
         ("Key", kept.key),
@@ -94,7 +93,7 @@ def show(asked: argparse.Namespace) -> int:
         ("Serializer", kept.serializer or ""),
         ("Size", _size(kept.bytes)),
     ]
-    say(fields(facts), "", value if isinstance(value, str) else _text(value))
+    say(fields(facts), "", value_text(value, indent=2))
     return Exit.OK
 
 
@@ -206,21 +205,6 @@ def _size(size: int | None) -> str:
     while value >= _KIB and unit != "TiB":
         value, unit = value / _KIB, next(units)
     return f"{value:.1f} {unit}"
-
-
-def _text(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
-    except (TypeError, ValueError):
-        return repr(value)
-
-
-def _jsonable(value: Any) -> Any:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return repr(value)
-    return value
 
 
 def _object(kept: Kept) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from towpath.cli import given
 from towpath.cli.exits import Exit
 from towpath.cli.files import read_text
-from towpath.cli.output import note, say, say_json, style_of
+from towpath.cli.output import note, say, say_json, style_of, value_json, value_text
 from towpath.cli.seen import SeenState
 
 if TYPE_CHECKING:
@@ -121,25 +120,10 @@ def _report(run: FlowRun, state: State[Any], *, as_json: bool) -> None:
         seen = SeenState(state.type, state.name, None, state.message, run.end_time)
         took = run.total_run_time.total_seconds()
         facts = {"name": run.name, "id": run.id, "flow": run.flow_name, "state": seen, "seconds": took}
-        say_json(facts | {"result": _jsonable(value)})
+        say_json(facts | {"result": value_json(value)})
         return
     if value is not None:
-        say(value if isinstance(value, str) else _text(value))
+        say(value_text(value))
     if not state.is_completed() and sys.stderr.isatty():
         shown = style_of(sys.stderr).state(SeenState(state.type, state.name))
         note(f"{shown}  {run.name}: towpath runs inspect {run.name}")
-
-
-def _text(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        return repr(value)
-
-
-def _jsonable(value: Any) -> Any:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return repr(value)
-    return value
