@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from tests.builders import make_flowrun
 
-from towpath import names
+from towpath import limits, names
 from towpath.api.v1alpha1 import FlowRun
+from towpath.api.v1alpha1.common import MAX_LIMITS
 from towpath_operator.crds import schema_of
 
 LONGEST_NAME = "n" * 63
@@ -49,6 +50,7 @@ def largest_child_run() -> dict[str, Any]:
         names.LABEL_MANAGED_BY,
     )
     room = names.MAX_PARAMETERS_BYTES - len('{"p":""}')
+    answer = limits.ANSWERS_BYTES - len('[{"pause":"p","input":{"a":""}}]')
     return make_flowrun(
         LONGEST_NAME,
         namespace=LONGEST_NAME,
@@ -56,7 +58,12 @@ def largest_child_run() -> dict[str, Any]:
         labels=dict.fromkeys(labels, LONGEST_NAME),
         flow_ref=LONGEST_NAME,
         parameters={"p": "x" * room},
-        spec={"parent": {"name": LONGEST_NAME, "uid": parent["metadata"]["uid"], "call": "c" * 10, "depth": 20}},
+        spec={
+            "parent": {"name": LONGEST_NAME, "uid": parent["metadata"]["uid"], "call": "c" * 10, "depth": 20},
+            "limits": [f"{number}{LONGEST_NAME[1:]}" for number in range(MAX_LIMITS)],
+            "queue": LONGEST_NAME,
+            "answers": [{"pause": "p", "input": {"a": "x" * answer}}],
+        },
     )
 
 
@@ -68,9 +75,14 @@ def bytes_of(body: Any) -> int:
     )
 
 
-def largest_status(ending: Literal["inline", "ref", "error"]) -> dict[str, Any]:
-    """Build the largest status with a result in place, with one elsewhere, or with an error."""
+def largest_status(ending: Literal["inline", "ref", "error", "pause"]) -> dict[str, Any]:
+    """Build the largest status with a result in place, with one elsewhere, with an error, or of a run that waits."""
     status: dict[str, Any] = largest(schema_of(FlowRun)["properties"]["status"])
+    if ending == "pause":
+        status["state"]["type"] = "PAUSED"
+        del status["result"], status["error"]
+        return status
+    del status["pause"]
     if ending == "error":
         del status["result"]
     else:

@@ -10,6 +10,8 @@ from towpath_operator.runtime.resources import Resource
 FLOWS: Final = Resource(names.GROUP, names.VERSION, "flows", "Flow")
 DEPLOYMENTS: Final = Resource(names.GROUP, names.VERSION, "deployments", "Deployment")
 FLOWRUNS: Final = Resource(names.GROUP, names.VERSION, "flowruns", "FlowRun")
+QUEUES: Final = Resource(names.GROUP, names.VERSION, "queues", "Queue")
+CONCURRENCY_LIMITS: Final = Resource(names.GROUP, names.VERSION, "concurrencylimits", "ConcurrencyLimit")
 _OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 JOBS: Final = Resource("batch", "v1", "jobs", "Job", _OURS)
 PODS: Final = Resource("", "v1", "pods", "Pod", _OURS)

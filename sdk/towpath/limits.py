@@ -1,9 +1,9 @@
 """How much room each part of a FlowRun may take, so that the whole stays within 32 KiB whatever its code does.
 
-The figures are a budget: 10 KiB for parameters, 16 KiB for the result, the rest for everything else; a test adds up the
-worst case. The schema can only count characters; our writers cut every text by the bytes that it takes where it is
-stored (`cut`, `cut_front`), so that neither other scripts nor control characters break the budget. A result is never
-cut: it is counted as it travels, as JSON or as the base64 of a pickle.
+The figures are a budget: 10 KiB for parameters, 12 KiB for the result, 2 KiB for answers to pauses, the rest for
+everything else; a test adds up the worst case. The schema can only count characters; our writers cut every text by the
+bytes that it takes where it is stored (`cut`, `cut_front`), so that neither other scripts nor control characters break
+the budget. A result is never cut: it is counted as it travels, as JSON or as the base64 of a pickle.
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ MESSAGE: Final = 320
 WAITING_FOR: Final = 192
 #: Of a FlowRun's condition; the state has more of it.
 CONDITION_MESSAGE: Final = 64
+#: Of the key of a pause, and how many of a run's pauses may be answered.
+PAUSE_KEY: Final = 63
+ANSWERS: Final = 16
+#: Of all of a run's answers together, as JSON.
+ANSWERS_BYTES: Final = 2 * 1024
+#: Of the JSON Schema of what a pause wants.
+PAUSE_WANTED: Final = 4096
+PAUSE_DESCRIPTION: Final = 1024
+PAUSE_REFUSED: Final = 512
+#: Of how many limits the code of one run may hold slots.
+SLOT_LIMITS: Final = 4
 ERROR_MESSAGE: Final = 1024
 ERROR_TYPE: Final = 256
 ERROR_TRACEBACK: Final = 4096

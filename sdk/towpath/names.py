@@ -70,7 +70,7 @@ MAX_DEPTH: Final = 20
 MAX_PARAMETERS_BYTES: Final = 10 * 1024
 #: A result as it travels in the resource's status, in bytes of JSON or of a pickle's base64; a larger one needs
 #: `result_storage`.
-MAX_INLINE_RESULT_BYTES: Final = 16 * 1024
+MAX_INLINE_RESULT_BYTES: Final = 12 * 1024
 
 _LABEL_MAX: Final = 63
 _SCHEDULED_PREFIX: Final = 36

@@ -117,11 +117,11 @@ def test_a_tasks_retries_stay_inside_the_run(runs: Runs) -> None:
 
 
 def test_a_result_that_does_not_fit_says_what_to_set(runs: Runs) -> None:
-    """16 KiB travel inline; a larger result fails the run with the size, the limit and the setting."""
-    small = runs.start("letter", {"size": 16_000})
+    """12 KiB travel inline; a larger result fails the run with the size, the limit and the setting."""
+    small = runs.start("letter", {"size": 12_000})
     large = runs.start("letter", {"size": 20_000})
 
-    assert len(result(runs.ended(small))) == 16_000
+    assert len(result(runs.ended(small))) == 12_000
     failed = runs.ended(large)
     assert state(failed)["reason"] == "ResultTooLarge"
     assert "result_storage" in state(failed)["message"]

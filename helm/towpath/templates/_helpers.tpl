@@ -44,14 +44,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* What the operator may do where runs are: exactly the calls that it makes. */}}
 {{- define "towpath.operatorRules" -}}
 - apiGroups: [towpath.dev]
-  resources: [flows, deployments, flowruns]
+  resources: [flows, deployments, flowruns, queues, concurrencylimits]
   verbs: [get, list, watch]
 # The runs of schedules.
 - apiGroups: [towpath.dev]
   resources: [flowruns]
   verbs: [create]
 - apiGroups: [towpath.dev]
-  resources: [flows/status, deployments/status, flowruns/status]
+  resources: [flows/status, deployments/status, flowruns/status, queues/status, concurrencylimits/status]
   verbs: [patch]
 - apiGroups: [batch]
   resources: [jobs]

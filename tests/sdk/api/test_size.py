@@ -19,8 +19,8 @@ from towpath.states import StateType
 NOW = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("ending", ["inline", "ref", "error"])
-def test_the_largest_flowrun_fits_its_budget(ending: Literal["inline", "ref", "error"]) -> None:
+@pytest.mark.parametrize("ending", ["inline", "ref", "error", "pause"])
+def test_the_largest_flowrun_fits_its_budget(ending: Literal["inline", "ref", "error", "pause"]) -> None:
     """No status that the schema lets through takes a run with 10 KiB of parameters beyond 32 KiB."""
     assert bytes_of({**largest_child_run(), "status": largest_status(ending)}) <= limits.FLOWRUN_BYTES
 

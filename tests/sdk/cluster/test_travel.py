@@ -159,17 +159,17 @@ def test_a_value_that_contains_itself_travels() -> None:
         ("x" * (MAX_INLINE_RESULT_BYTES - 1), False),
         ("ü" * (MAX_INLINE_RESULT_BYTES // 2 - 1), True),
         ("ü" * (MAX_INLINE_RESULT_BYTES // 2), False),
-        (b"x" * 12_000, True),
-        (b"x" * 12_300, False),
+        (b"x" * 9_000, True),
+        (b"x" * 9_300, False),
     ],
     ids=["exactly", "one more", "two bytes each", "two bytes each, one more", "pickle", "larger pickle"],
 )
 def test_what_is_too_large_says_what_to_do(value: object, fits: bool) -> None:
-    """A result of 16 KiB as it travels goes inline; a larger one names its size, the limit and the setting."""
+    """A result of 12 KiB as it travels goes inline; a larger one names its size, the limit and the setting."""
     if fits:
         assert there_and_back(value)[0] == value
         return
-    with pytest.raises(ResultTooLarge, match=r"1\d,\d\d\d bytes .* takes 16,384\. Set result_storage"):
+    with pytest.raises(ResultTooLarge, match=r"1\d,\d\d\d bytes .* takes 12,288\. Set result_storage"):
         there_and_back(value)
 
 

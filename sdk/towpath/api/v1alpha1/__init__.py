@@ -1,4 +1,4 @@
-"""The resources Flow, Deployment and FlowRun: the one source of truth for CRDs, operator, SDK and documentation.
+"""Towpath's resources, such as FlowRun: the one source of truth for CRDs, operator, SDK and documentation.
 
 The models are loaded when they are first used: a run's own pod needs `transitions` only, and starts without them.
 """
@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from towpath.api.v1alpha1.common import Column, Condition, Crd, Resource, Rule
+    from towpath.api.v1alpha1.concurrency_limit import ConcurrencyLimit, ConcurrencyLimitSpec
     from towpath.api.v1alpha1.deployment import Deployment, DeploymentSpec
     from towpath.api.v1alpha1.flow import Flow, FlowSpec
     from towpath.api.v1alpha1.flowrun import FlowRun, FlowRunSpec, ParentRef
     from towpath.api.v1alpha1.flowrun_status import FlowRunStatus, RunState
+    from towpath.api.v1alpha1.queue import Queue, QueueSpec
 
     KINDS: tuple[type[Resource], ...]
 
 __all__ = [
     "KINDS",
     "Column",
+    "ConcurrencyLimit",
+    "ConcurrencyLimitSpec",
     "Condition",
     "Crd",
     "Deployment",
@@ -30,6 +34,8 @@ __all__ = [
     "FlowRunStatus",
     "FlowSpec",
     "ParentRef",
+    "Queue",
+    "QueueSpec",
     "Resource",
     "Rule",
     "RunState",
@@ -37,12 +43,14 @@ __all__ = [
 
 _MODULES: Final = {
     "common": ("Column", "Condition", "Crd", "Resource", "Rule"),
+    "concurrency_limit": ("ConcurrencyLimit", "ConcurrencyLimitSpec"),
     "deployment": ("Deployment", "DeploymentSpec"),
     "flow": ("Flow", "FlowSpec"),
     "flowrun": ("FlowRun", "FlowRunSpec", "ParentRef"),
     "flowrun_status": ("FlowRunStatus", "RunState"),
+    "queue": ("Queue", "QueueSpec"),
 }
-_KINDS: Final = ("Flow", "Deployment", "FlowRun")
+_KINDS: Final = ("Flow", "Deployment", "FlowRun", "Queue", "ConcurrencyLimit")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+#: How many ConcurrencyLimits one run may name.
+MAX_LIMITS: Final = 4
 
 #: A free-form object that the API server keeps as it is, nulls included. Its values are declared unknown, not the
 #: object itself: CEL compares unknown values whole, but takes two objects without declared fields for equal when only
@@ -28,6 +31,11 @@ Retries = Annotated[int, Field(ge=0, le=100)]
 Generation = Annotated[int, Field(ge=0, le=10**12)]
 Tag = Annotated[str, Field(min_length=1, max_length=63)]
 Tags = Annotated[list[Tag], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})]
+Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+#: Slots of a limit; enough for whatever is counted in runs or tasks.
+Slots = Annotated[int, Field(ge=0, le=1_000_000)]
+#: Names of ConcurrencyLimits.
+LimitNames = Annotated[list[Name], Field(max_length=MAX_LIMITS, json_schema_extra={"x-kubernetes-list-type": "set"})]
 
 
 class Model(BaseModel):

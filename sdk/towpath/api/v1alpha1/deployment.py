@@ -12,8 +12,10 @@ from towpath.api.v1alpha1.common import (
     Conditions,
     Crd,
     Generation,
+    LimitNames,
     Model,
     Name,
+    Priority,
     Resource,
     Retries,
     Rule,
@@ -83,6 +85,27 @@ Schedules = Annotated[
 ]
 
 
+class ConcurrencySpec(Model):
+    """How many runs of a Deployment may be at work at once."""
+
+    limit: Annotated[int, Field(ge=1, le=1_000_000)]
+    """How many."""
+    on_conflict: Literal["Enqueue", "CancelNew", "CancelRunning"] = "Enqueue"
+    """What becomes of a run more: it waits for its turn, it is cancelled, or the oldest that is at work is cancelled
+    and it takes the place."""
+
+
+class HistorySpec(Model):
+    """Which runs of a Deployment are kept once they have ended; what is not said keeps all of them."""
+
+    succeeded: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """How many that COMPLETED are kept, the latest."""
+    failed: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """How many that FAILED, CRASHED or were CANCELLED are kept, the latest."""
+    ttl_seconds: Seconds | None = None
+    """For how long after its end a run is kept."""
+
+
 class DeploymentSpec(Model):
     """Which flow, with what; a run by deploymentRef takes all of it unless it says otherwise."""
 
@@ -100,6 +123,16 @@ class DeploymentSpec(Model):
     at most the latest 100 of a schedule."""
     starting_deadline_seconds: Seconds | None = None
     """How late a schedule's run may be made at all; with Latest and All there is no limit by default."""
+    concurrency: ConcurrencySpec | None = None
+    """How many runs may be at work at once; any number by default."""
+    limits: LimitNames | None = None
+    """ConcurrencyLimits of which every run needs a slot."""
+    queue: Name | None = None
+    """Queue in which every run takes its turn."""
+    priority: Priority | None = None
+    """Among runs that wait for the same, those with a higher priority come first; 0 by default."""
+    history: HistorySpec | None = None
+    """Which runs are kept once they have ended."""
     tags: Tags | None = None
     """Tags of every run."""
     template: AnyObject | None = None

@@ -1,7 +1,7 @@
 """FlowRun: one execution of a flow, its state machine guarded by the API server itself.
 
-What a run was created with never changes, whoever asks: its spec is immutable, but for the wishes to cancel it or to
-try it again.
+What a run was created with never changes, whoever asks: its spec is immutable, but for wishes of what should happen to
+it: to cancel it, to have it wait or go on, before others or after them, or to try it again.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from towpath import limits
 from towpath.api.v1alpha1.common import (
     AnyObject,
     Column,
     Crd,
+    LimitNames,
     Model,
     Name,
+    Priority,
     Resource,
     Retries,
     Rule,
@@ -43,6 +46,24 @@ class ParentRef(Model):
     """How many runs are above this one; bounded, as a guard against recursion."""
 
 
+class PauseAnswer(Model):
+    """What lets a run go on that waits at a pause of its code."""
+
+    pause: Annotated[str, Field(min_length=1, max_length=limits.PAUSE_KEY)]
+    """Key of the pause, as status.pause says it."""
+    input: AnyObject | None = None
+    """The input, if the pause wants one."""
+
+
+Answers = Annotated[
+    list[PauseAnswer],
+    Field(
+        max_length=limits.ANSWERS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pause"]},
+    ),
+]
+
+
 class FlowRunSpec(Model):
     """What is to be run, with what, and what should happen to it."""
 
@@ -62,9 +83,26 @@ class FlowRunSpec(Model):
     """Whether this run is cancelled when its parent ends before it."""
     cancel: bool | None = None
     """Set to true to cancel the run and every run below it; cannot be taken back."""
+    cancel_mode: Literal["Graceful", "Now"] | None = None
+    """How a cancelled run ends: Graceful, the default, gives it the pod's grace period for its hooks; Now kills it at
+    once. It may become Now while a graceful end takes its time, and not be taken back."""
+    pause: bool | None = None
+    """True: the run waits, in its process, at its next call of a task or flow, until this is false."""
+    suspend: bool | None = None
+    """True: a run that has not begun does not begin; one that is at work ends its process at its next call of a task or
+    flow, and begins anew, with what results it has kept, when this is false."""
+    answers: Answers | None = None
+    """What lets the run go on at the pauses in its code, by their keys; all of it as JSON at most 2 KiB."""
     retry_after_attempt: Annotated[int, Field(ge=0, le=9_999)] | None = None
     """Set to the run's attempt once it has failed, crashed or been cancelled by its own code: one more attempt follows,
     and what results the run has kept are used again."""
+    limits: LimitNames | None = None
+    """ConcurrencyLimits of which the run needs a slot, beside the deployment's."""
+    queue: Name | None = None
+    """Queue in which the run takes its turn; the deployment's by default."""
+    priority: Priority | None = None
+    """Among runs that wait for the same, those with a higher priority come first; the deployment's by default, else
+    0. It may change while the run waits."""
     tags: Tags | None = None
     """Tags, added to the deployment's."""
     template: AnyObject | None = None
@@ -82,13 +120,14 @@ class FlowRunSpec(Model):
 
 
 #: What may be asked of a run that there is.
-_WISHES: Final = ("cancel", "retry_after_attempt")
+_WISHES: Final = ("cancel", "cancel_mode", "pause", "suspend", "answers", "priority", "retry_after_attempt")
 
 
 def _immutable(field: str) -> Rule:
     return Rule(
         unchanged(field),
-        "immutable: of a run's spec only cancel and retryAfterAttempt may change; create another FlowRun",
+        "immutable: of a run's spec only cancel, cancelMode, pause, suspend, answers, priority and retryAfterAttempt"
+        " may change; create another FlowRun",
         field_path=f".{field}",
         reason="FieldValueForbidden",
     )
@@ -103,6 +142,12 @@ SPEC_RULES: Final = (
         "!oldSelf.?cancel.orValue(false) || self.?cancel.orValue(false)",
         "cancel cannot be taken back",
         field_path=".cancel",
+        reason="FieldValueForbidden",
+    ),
+    Rule(
+        "oldSelf.?cancelMode.orValue('Graceful') != 'Now' || self.?cancelMode.orValue('Graceful') == 'Now'",
+        "cancelMode Now cannot be taken back",
+        field_path=".cancelMode",
         reason="FieldValueForbidden",
     ),
     Rule(

@@ -50,6 +50,11 @@ STATUS_RULES: Final = (
     _final("result"),
     _final("error"),
     Rule("!(has(self.result) && has(self.error))", "a run has a result or an error, not both"),
+    Rule(
+        "!has(self.pause) || self.?state.type.orValue('') == 'PAUSED' && !has(self.result) && !has(self.error)",
+        "a pause goes with the state PAUSED, and without a result or an error",
+        field_path=".pause",
+    ),
 )
 RESULT_RULES: Final = (
     Rule("!(has(self.inline) && has(self.ref))", "a result is in place (inline) or elsewhere (ref), not both"),
@@ -129,6 +134,41 @@ class RunError(Model):
     """The exception itself (base64 of cloudpickle), if small enough to travel to the parent."""
 
 
+class RunPause(Model):
+    """Where in its code a run waits for somebody."""
+
+    key: Annotated[str, Field(min_length=1, max_length=limits.PAUSE_KEY)]
+    """Which pause of the run it is; spec.answers speaks of it by this."""
+    until: Moment | None = None
+    """When it is too late, and the run FAILED as TimedOut; absent: never."""
+    wanted: Annotated[str, Field(max_length=limits.PAUSE_WANTED)] | None = None
+    """JSON Schema of the input, as JSON; absent if none is wanted."""
+    description: Annotated[str, Field(max_length=limits.PAUSE_DESCRIPTION)] | None = None
+    """What the author says of it, for whoever gives the input."""
+    refused: Annotated[str, Field(max_length=limits.PAUSE_REFUSED)] | None = None
+    """Why the run did not take the last input."""
+
+
+class SlotCount(Model):
+    """Slots of one ConcurrencyLimit, for tasks and other code of a run at work."""
+
+    limit: Annotated[str, Field(min_length=1, max_length=63)]
+    """Name of the ConcurrencyLimit."""
+    slots: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    """How many; of a limit with a rate, how many in all since the attempt began."""
+    number: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    """Number of the wish, which grows with each; a grant carries that of the wish that it answers."""
+
+
+SlotCounts = Annotated[
+    list[SlotCount],
+    Field(
+        max_length=limits.SLOT_LIMITS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["limit"]},
+    ),
+]
+
+
 class Counts(Model):
     """How many of something are in which state."""
 
@@ -188,6 +228,12 @@ class FlowRunStatus(Model):
     """Why the run did not complete."""
     waiting_for: Annotated[str, Field(max_length=limits.WAITING_FOR)] | None = None
     """What the run waits for, if it waits."""
+    pause: RunPause | None = None
+    """Where in its code the run waits for somebody, while it does."""
+    slots_wanted: SlotCounts | None = None
+    """Slots that the code of the run wants; written by the run itself."""
+    slots_granted: SlotCounts | None = None
+    """Slots that it holds; written by the operator."""
     retry_at: Moment | None = None
     """When the next attempt starts, while the run awaits it."""
     infra_failures: Annotated[int, Field(ge=0, le=9_999)] | None = None

@@ -21,6 +21,8 @@ Op = dict[str, Any]
 
 #: What belongs to one attempt and goes when the next one begins.
 _OF_AN_ATTEMPT: Final = ("job", "pod", "startTime", "completionTime", "result", "error")
+#: What only code that is at work has.
+_OF_LIVE_CODE: Final = ("slotsWanted", "slotsGranted")
 
 
 def rfc3339(moment: datetime) -> str:
@@ -112,6 +114,10 @@ def _consequences(
     if type_ is StateType.RUNNING and (new_attempt or not status.get("startTime")):
         changes["startTime"] = new_state["since"]
     changes["completionTime"] = new_state["since"] if type_.is_terminal else None
+    if type_ is not StateType.PAUSED:
+        changes["pause"] = None
+    if type_.is_terminal or new_attempt:
+        changes |= dict.fromkeys(_OF_LIVE_CODE)
     if fields.get("result") is not None or type_ is StateType.COMPLETED:
         changes["error"] = None
     if fields.get("error") is not None:
