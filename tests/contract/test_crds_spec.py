@@ -18,7 +18,10 @@ EXACTLY_ONE_CODE = (
     "set exactly one of entrypoint (a Towpath flow such as 'pkg.mod:fn' or 'path/file.py:fn') and command"
 )
 DNS_LABEL = "is at most 63 lower-case letters, digits and '-'"
-IMMUTABLE = "immutable: of a run's spec only cancel and retryAfterAttempt may change; create another FlowRun"
+IMMUTABLE = (
+    "immutable: of a run's spec only cancel, cancelMode, pause, suspend, answers, priority and retryAfterAttempt may"
+    " change; create another FlowRun"
+)
 INLINE: Body = {"image": "flows:1", "entrypoint": "shop.flows:main"}
 #: Every kind of value that JSON knows, to be kept as it is.
 FREE_FORM: Body = {

@@ -220,7 +220,7 @@ def test_a_result_is_in_one_place(kinds: OwnGroup) -> None:
         ),
         ({"state": make_state("RUNNING", since="noon")}, 'status.state.since: Invalid value: "noon"'),
         ({"attempt": 0}, "status.attempt: Invalid value: 0: attempt in body should be greater than or equal to 1"),
-        ({"result": {"inline": "x" * 16_385}}, "status.result.inline: Too long: may not be more than 16384"),
+        ({"result": {"inline": "x" * 12_289}}, "status.result.inline: Too long: may not be more than 12288"),
         ({"result": {"inline": "x", "serializer": "yaml"}}, 'status.result.serializer: Unsupported value: "yaml"'),
         ({"error": {**ERROR, "kind": "Fate"}}, 'status.error.kind: Unsupported value: "Fate"'),
         ({"error": {**ERROR, "traceback": "t" * 4097}}, "status.error.traceback: Too long: may not be more than 4096"),

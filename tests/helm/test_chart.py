@@ -206,15 +206,22 @@ def test_runners_may_do_little(rendered: Rendered) -> None:
         assert granted(role) == {
             *((verb, "flowruns.towpath.dev") for verb in ("create", "get", "list", "watch")),
             ("patch", "flowruns/status.towpath.dev"),
-            *((verb, "deployments.towpath.dev") for verb in ("get", "list")),
+            *(
+                (verb, f"{plural}.towpath.dev")
+                for plural in ("deployments", "concurrencylimits")
+                for verb in ("get", "list")
+            ),
         }
+
+
+PLURALS = ("flows", "deployments", "flowruns", "queues", "concurrencylimits")
 
 
 def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
     """The operator writes statuses, Jobs, the runs of schedules, and Events only."""
     writes = {pair for pair in granted(default.one("ClusterRole")) if pair[0] not in {"get", "list", "watch"}}
     assert writes == {
-        *(("patch", f"{plural}/status.towpath.dev") for plural in ("flows", "deployments", "flowruns")),
+        *(("patch", f"{plural}/status.towpath.dev") for plural in PLURALS),
         ("create", "flowruns.towpath.dev"),
         ("create", "jobs.batch"),
         ("delete", "jobs.batch"),
