@@ -16,7 +16,7 @@
     │   ├── FlowRunFailed             of a flow; of a task too, if it returned such a state
     │   ├── FlowRunCancelled
     │   └── FlowRunCrashed
-    ├── RunTimeout                a flow or task ran longer than its timeout (also a TimeoutError)
+    ├── RunTimeout                a run took longer than its timeout, or than somebody waits (also a TimeoutError)
     ├── ConcurrencySlotAcquisitionError     slots of a limit cannot be had: there is no such limit, or not so many
     │   └── AcquireConcurrencySlotTimeoutError  they did not come free in time (also a TimeoutError)
     ├── MappingError
@@ -120,7 +120,7 @@ class FlowRunCrashed(RunError):
 
 
 class RunTimeout(TowpathError, TimeoutError):
-    """A flow or task ran longer than its timeout."""
+    """A flow or task ran longer than its timeout, or than somebody waits for it."""
 
 
 class ConcurrencySlotAcquisitionError(TowpathError):

@@ -16,6 +16,7 @@ from towpath.errors import (
     NotFound,
     NotPausedError,
     ParameterError,
+    RunTimeout,
     SerializationError,
     TowpathError,
     UnfinishedRun,
@@ -28,6 +29,7 @@ __all__ = [
     "CrashedRun",
     "FailedRun",
     "FlowPauseTimeout",
+    "FlowRunWaitTimeout",
     "InvalidNameError",
     "MappingLengthMismatch",
     "MappingMissingIterable",
@@ -50,6 +52,7 @@ __all__ = [
 CancelledRun = FlowRunCancelled
 CrashedRun = FlowRunCrashed
 FailedRun = FlowRunFailed
+FlowRunWaitTimeout = RunTimeout
 InvalidNameError = ConfigurationError
 MissingContextError = MissingContext
 ObjectNotFound = NotFound

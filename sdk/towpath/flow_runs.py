@@ -1,4 +1,4 @@
-"""Pausing, suspending and resuming flow runs.
+"""Pausing, suspending and resuming flow runs, and waiting for their ends.
 
     @flow(persist_result=True)
     def publish(day: str) -> str:
@@ -19,12 +19,23 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from towpath.context import current
+from towpath.elsewhere import wait_for_flow_run
 from towpath.pausing.waiting import Waits, current_flow, wait_here, waited, waited_async
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from towpath.pausing.wanted import Wanted
+
+__all__ = [
+    "apause_flow_run",
+    "aresume_flow_run",
+    "asuspend_flow_run",
+    "pause_flow_run",
+    "resume_flow_run",
+    "suspend_flow_run",
+    "wait_for_flow_run",
+]
 
 T = TypeVar("T")
 

@@ -92,6 +92,10 @@ class Caller:
             )
         return LocalRun(self._waiters, run_id, order.run.name if is_new else self._book.name_of(run_id))
 
+    def ordered(self, run_id: str, name: str) -> LocalRun | None:
+        """Give a run that somebody has ordered of a deployment; None if it is no such run."""
+        return LocalRun(self._waiters, run_id, name) if self._book.known([run_id]) else None
+
     def _is_spent(self, run_id: str, tried: str) -> bool:
         """Tell whether a run is left over from an earlier try of its parent, and of no use: it did not complete."""
         outcome = self._book.outcomes([run_id]).get(run_id)
