@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.cluster.settings import Instance
 
 MODULE = Path(__file__).parent / "kubernetes"
+KWOK = Path(__file__).parent / "kwok"
 TARGETS = ("./cmd/node", "./cmd/kubectl", "./cmd/coredns", "helm.sh/helm/v3/cmd/helm")
 NODE_NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 PACKAGES_TO_COMPILE = 3000  # about; for the progress line only
@@ -56,6 +57,24 @@ def installed(instance: Instance) -> Path | None:
     """Return the newest folder of programs without building anything."""
     built = [file.parent for file in (instance.cache / "bin").glob("*/complete")]
     return max(built, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
+def kwok(instance: Instance) -> Path:
+    """Return the program that fakes nodes and their pods, building it when it is missing: only benchmarks want it."""
+    go = _go(instance.cache)
+    sources = b"".join((KWOK / name).read_bytes() for name in ("go.mod", "go.sum"))
+    key = hashlib.sha256(sources + run([go, "version"]).stdout.encode()).hexdigest()[:16]
+    program = instance.cache / "kwok" / key / "kwok"
+    with locked(instance.cache / "kwok.lock"):
+        if not program.exists():
+            shutil.rmtree(program.parents[1], ignore_errors=True)
+            fresh = program.with_suffix(".new")
+            environ = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+            with step("compiling kwok from Go modules (once; about 2 minutes of CPU)"):
+                flags = ["-trimpath", "-ldflags=-s -w"]
+                run([go, "build", *flags, "-o", fresh, "sigs.k8s.io/kwok/cmd/kwok"], cwd=KWOK, env=environ)
+            fresh.rename(program)
+    return program
 
 
 def _build(go: Path, folder: Path, cache: Path) -> None:
