@@ -33,6 +33,8 @@ from towpath_operator.runtime.store import Store, version_of
 #: Answers to the creation of an object that are about this object, and not about the API server or the moment.
 _REFUSALS: Final = frozenset({400, 403, 422})
 _CONFLICTS: Final = frozenset({409, 422})
+#: The reason of a 409 that says that an object of that name is there. A quota that was counted at the same moment is a 409 too.
+_EXISTS: Final = "AlreadyExists"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 
@@ -162,7 +164,7 @@ class Applier:
         except ApiError as error:
             if error.status in _REFUSALS:
                 raise RunRefusedError(action.schedule, error.status, error.message) from error
-            if error.status != 409:
+            if error.status != 409 or error.reason != _EXISTS:
                 raise
             return  # made before, and seen by the watch
         self._store.put("flowruns", run)

@@ -64,6 +64,20 @@ async def test_a_run_is_made_known_and_counted_once() -> None:
         assert len(server.all("flowruns")) == 1
 
 
+@real_time
+async def test_a_conflict_over_something_else_does_not_pass_for_a_run_that_exists() -> None:
+    """Quotas that are counted at the same moment are answered with 409 as well: the run is made when tried again."""
+    async with applying() as (server, _, told, applier):
+        server.fail("create", "flowruns", 409)
+        with pytest.raises(ClusterError, match="409"):
+            await applier.apply(Decision((CREATE,)))
+        assert told.what == []
+
+        await applier.apply(Decision((CREATE,)))
+
+        assert told.what == [(NAMESPACE, "nightly", "s", DUE)]
+
+
 @pytest.mark.parametrize("status", [400, 403, 422])
 @real_time
 async def test_a_refused_run_says_whose_it_is(status: int) -> None:
