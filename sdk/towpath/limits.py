@@ -38,6 +38,8 @@ ANSWERS_BYTES: Final = 2 * 1024
 PAUSE_WANTED: Final = 4096
 PAUSE_DESCRIPTION: Final = 1024
 PAUSE_REFUSED: Final = 512
+#: Of the digest of a refused input, in characters.
+PAUSE_DIGEST: Final = 16
 #: Of how many limits the code of one run may hold slots.
 SLOT_LIMITS: Final = 4
 ERROR_MESSAGE: Final = 1024

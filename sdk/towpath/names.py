@@ -118,6 +118,11 @@ def call_key(flow_name: str, parameters: Mapping[str, Any], occurrence: int) -> 
     return digest(flow_name, canonical_json(parameters), str(occurrence), length=10)
 
 
+def input_digest(given: Any) -> str:
+    """Tell one input of a pause from another; nothing at all is the same as an empty object."""
+    return digest(canonical_json(given or {}), length=16)
+
+
 def child_run_name(parent_name: str, parent_uid: str, flow_name: str, call: str) -> str:
     """Name a child run after its parent, its flow and its call; a retried parent finds the same child again."""
     return f"{slug(parent_name, 30)}-{slug(flow_name, 18)}-{digest(parent_uid, call, length=10)}"

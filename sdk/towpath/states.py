@@ -345,6 +345,8 @@ class Reason(StrEnum):
     RESULT_TOO_LARGE = "ResultTooLarge"  # the flow returned, but its result fits nowhere: set result_storage
     CANCELLED_BY_REQUEST = "CancelledByRequest"  # spec.cancel was set
     PARENT_ENDED = "ParentEnded"  # the parent ended or was cancelled, and onParentEnd is Cancel
+    AWAITING_INPUT = "AwaitingInput"  # the flow's code waits until somebody resumes the run
+    PAUSED_BY_REQUEST = "PausedByRequest"  # spec.pause or spec.suspend was set, and the run heeded it
     # what the operator sees
     FLOW_NOT_FOUND = "FlowNotFound"  # flowRef names no Flow (yet)
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"  # deploymentRef names no Deployment (yet)
@@ -369,3 +371,6 @@ class Reason(StrEnum):
     TERMINATED = "Terminated"  # the process was told to stop and nobody asked for a cancel
     AWAITING_RETRY = "AwaitingRetry"  # an infrastructure failure; the next attempt waits for its back-off
     RETRY_BY_REQUEST = "RetryByRequest"  # spec.retryAfterAttempt asked for one more attempt
+    SUSPENDED_BY_REQUEST = "SuspendedByRequest"  # spec.suspend is set: the run does not begin
+    RESUMED = "Resumed"  # a suspended run begins anew
+    CANCELLED_NOW = "CancelledNow"  # cancelled with cancelMode Now, here or above: killed without a grace period

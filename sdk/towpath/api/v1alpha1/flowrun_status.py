@@ -147,6 +147,8 @@ class RunPause(Model):
     """What the author says of it, for whoever gives the input."""
     refused: Annotated[str, Field(max_length=limits.PAUSE_REFUSED)] | None = None
     """Why the run did not take the last input."""
+    refused_input: Annotated[str, Field(max_length=limits.PAUSE_DIGEST)] | None = None
+    """Digest of that input: only another one is looked at."""
 
 
 class SlotCount(Model):
