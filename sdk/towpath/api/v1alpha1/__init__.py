@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from towpath.api.v1alpha1.automation import Automation, AutomationSpec
     from towpath.api.v1alpha1.common import Column, Condition, Crd, Resource, Rule
     from towpath.api.v1alpha1.concurrency_limit import ConcurrencyLimit, ConcurrencyLimitSpec
     from towpath.api.v1alpha1.deployment import Deployment, DeploymentSpec
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "Automation",
+    "AutomationSpec",
     "Column",
     "ConcurrencyLimit",
     "ConcurrencyLimitSpec",
@@ -42,6 +45,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
+    "automation": ("Automation", "AutomationSpec"),
     "common": ("Column", "Condition", "Crd", "Resource", "Rule"),
     "concurrency_limit": ("ConcurrencyLimit", "ConcurrencyLimitSpec"),
     "deployment": ("Deployment", "DeploymentSpec"),
@@ -50,7 +54,7 @@ _MODULES: Final = {
     "flowrun_status": ("FlowRunStatus", "RunState"),
     "queue": ("Queue", "QueueSpec"),
 }
-_KINDS: Final = ("Flow", "Deployment", "FlowRun", "Queue", "ConcurrencyLimit")
+_KINDS: Final = ("Flow", "Deployment", "FlowRun", "Queue", "ConcurrencyLimit", "Automation")
 
 
 def __getattr__(name: str) -> Any:
