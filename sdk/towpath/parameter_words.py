@@ -140,6 +140,32 @@ def sentence(flow_name: str, wrongs: Iterable[Wrong], takes: Sequence[str] = ())
     return f"Wrong parameters for flow {flow_name!r}: {said}.{hint}"
 
 
+def input_sentence(whose: str, wrongs: Iterable[Wrong], takes: Iterable[str] = ()) -> str:
+    """Say what is wrong with input to a run that waits for it.
+
+    Args:
+        whose: who waits: `run 'witty-otter'`.
+        wrongs: at least one.
+        takes: names of the fields that there are.
+    """
+    told = [
+        Wrong(wrong.path, "is not a field of it", wrong.value) if wrong.why == IS_UNKNOWN else wrong for wrong in wrongs
+    ]
+    said = "; ".join(str(wrong) for wrong in sorted(told, key=lambda wrong: [str(step) for step in wrong.path]))
+    fields = ", ".join(takes)
+    return f"Wrong input for {whose}: {said}." + (f" It takes {fields}." if fields else "")
+
+
+def unwanted_input(whose: str, given: Any) -> str:
+    """Say that a run waits for no input.
+
+    Args:
+        whose: who waits: `run 'witty-otter'`.
+        given: what was given.
+    """
+    return f"{whose[:1].upper()}{whose[1:]} waits for no input; got {shortened(given)}. Resume it without."
+
+
 def missing(path: Path) -> Wrong:
     """Build what is said of a value that has to be given and was not."""
     return Wrong(path, IS_MISSING)

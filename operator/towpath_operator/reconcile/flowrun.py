@@ -1,8 +1,8 @@
 """Decides what should be done about a FlowRun.
 
-The way of a run is in docs/architecture.md. A run that has ended is `after`'s; one whose attempt has a Job is
-`attempt`'s; any other is `start`'s. Whatever the operator was doing when it stopped, what it left behind is one of the
-three, so there is nothing to recover.
+The way of a run is in docs/architecture.md. A run that has ended is `after`'s; one that is suspended is `suspended`'s;
+one whose attempt has a Job is `attempt`'s; any other is `start`'s. Whatever the operator was doing when it stopped,
+what it left behind is one of the four, so there is nothing to recover.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from towpath.states import TERMINAL
-from towpath_operator.reconcile import after, attempt, start
+from towpath_operator.reconcile import after, attempt, start, suspended
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.guard import guarded
 from towpath_operator.reconcile.observed import ObservedFlowRun
@@ -50,6 +50,8 @@ def _decide(observed: ObservedFlowRun, now: datetime) -> Decision:
     if run.state in TERMINAL:
         return after.decide(observed, run, now)
     wish = wish_to_cancel(run, observed.parent)
+    if suspended.is_suspended(run):
+        return suspended.decide(observed, run, wish, now)
     if attempt.has_begun(observed, run):
         return attempt.decide(observed, run, wish, now)
     return start.decide(observed, run, wish, now)

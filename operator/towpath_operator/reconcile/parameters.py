@@ -63,20 +63,31 @@ def check_parameters(
     """
     if problem := _too_large(flow_name, parameters):
         return problem
-    validator = _validator(schema)
-    if validator is None or isinstance(validator, Problem):
-        return validator
-    try:
-        errors = list(validator.evolve(format_checker=_Followed()).iter_errors(parameters))
-    except (RecursionError, _TooManyReferencesError):
-        return _unusable("it refers to itself too deeply")
-    wrongs = [wrong for error in errors for wrong in _translated(error)]
+    wrongs = _wrongs(schema, parameters)
+    if isinstance(wrongs, Problem):
+        return wrongs
     if not complete:
         wrongs = [wrong for wrong in wrongs if not (wrong.why == words.IS_MISSING and len(wrong.path) == 1)]
     if not wrongs:
         return None
     sentence = words.sentence(flow_name, wrongs, takes=list(mapping(schema, "properties")))
     return Problem(Reason.INVALID_PARAMETERS, sentence)
+
+
+def wrong_input(whose: str, schema: Mapping[str, Any] | None, given: Mapping[str, Any]) -> str | None:
+    """Tell what is wrong with the input that somebody gives to a run that waits for it, if anything is.
+
+    Args:
+        whose: who waits, for the sentence: `run 'witty-otter'`.
+        schema: of what it wants; None if it wants nothing.
+        given: the input; empty for none. What cannot be judged is left to the run.
+    """
+    if schema is None:
+        return words.unwanted_input(whose, given) if given else None
+    wrongs = _wrongs(schema, given)
+    if not wrongs or isinstance(wrongs, Problem):
+        return None
+    return words.input_sentence(whose, wrongs, takes=list(mapping(schema, "properties")))
 
 
 def lenient_number(value: Any) -> int | float | None:
@@ -91,6 +102,20 @@ def lenient_number(value: Any) -> int | float | None:
         except ValueError:
             continue
     return None
+
+
+def _wrongs(schema: Mapping[str, Any] | None, values: Mapping[str, Any]) -> list[words.Wrong] | Problem:
+    """Give what is wrong with values, one by one, or what is wrong with the schema."""
+    validator = _validator(schema)
+    if validator is None:
+        return []
+    if isinstance(validator, Problem):
+        return validator
+    try:
+        errors = list(validator.evolve(format_checker=_Followed()).iter_errors(values))
+    except (RecursionError, _TooManyReferencesError):
+        return _unusable("it refers to itself too deeply")
+    return [wrong for error in errors for wrong in _translated(error)]
 
 
 def _validator(schema: Mapping[str, Any] | None) -> Any:

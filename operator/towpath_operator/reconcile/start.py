@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime, timedelta
 
 from towpath import limits
 from towpath.limits import cut
 from towpath.states import Reason, StateType
-from towpath_operator.reconcile import ends
+from towpath_operator.reconcile import ends, suspended
 from towpath_operator.reconcile.closing import end_run, stop_job
-from towpath_operator.reconcile.decision import Action, ConfirmPodsEnded, CreateJob, Decision
+from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, CreateJob, Decision
 from towpath_operator.reconcile.observed import ObservedFlowRun
 from towpath_operator.reconcile.pods import is_finished, is_live, own_pods, owned_job
 from towpath_operator.reconcile.problem import Problem
@@ -22,19 +23,23 @@ from towpath_operator.specs.resolved import ResolvedRun
 
 #: How often a Job that the API server does not allow is tried again, in seconds.
 _REFUSED_SECONDS = 10.0
+#: Why another attempt follows one that ended by its own report.
+_AFTER_A_REPORT = frozenset({Reason.RETRY_BY_REQUEST, Reason.RESUMED})
 
 
 def decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetime) -> Decision:
     """Decide about a run that has not begun its current attempt."""
-    if wish is not None:
-        cancelled = run.becomes(
-            StateType.CANCELLED,
-            now,
-            reason=wish.reason,
-            message=wish.message,
-            fields={"waitingFor": None, "retryAt": None},
+    decision = _decide(observed, run, wish, now)
+    if decision.actions and observed.revision is None and (settled := text(run.status, "revision")):
+        return dataclasses.replace(
+            decision, actions=(ConfirmGone("controllerrevisions", run.namespace, settled), *decision.actions)
         )
-        return Decision((*wish.confirm, cancelled, *stop_job(run, observed.previous_job)))
+    return decision
+
+
+def _decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetime) -> Decision:
+    if wish is not None:
+        return suspended.cancelled(observed, run, wish, now)
     if wait := _seconds_until(moment(run.status, "retryAt"), now):
         return Decision(requeue_after=wait)
     resolution = resolve(observed, run)
@@ -46,6 +51,8 @@ def decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetime
         return _fail(observed, run, Problem(Reason.INVALID_SPEC, said), now)
     if wait := _seconds_until(moment(run.spec, "scheduledTime"), now):
         return _wait_for_time(observed, run, wait, now)
+    if (hold := suspended.held(run, now)) is not None:
+        return hold
     if isinstance(resolution, Missing):
         return _wait_for_reference(observed, run, resolution, now)
     return _previous_attempt(observed, run, now) or _create(observed, run, resolution, now)
@@ -69,9 +76,12 @@ def refused(observed: ObservedFlowRun, run: Run, status_code: int, message: str,
     return Decision((pending, run.event(Reason.JOB_REFUSED, said)), _REFUSED_SECONDS)
 
 
-def begun(run: Run, flow: str, attempt: int, now: datetime) -> Action:
+def begun(run: Run, flow: str, attempt: int, now: datetime, *, revision: str) -> Action:
     """Build the status patch that follows the creation of an attempt's Job, or the finding of it."""
-    fields = {"job": run.job_name, "waitingFor": None, "retryAt": None} | ({"flow": flow} if flow else {})
+    known = {"flow": flow, "revision": revision}
+    fields = {"job": run.job_name, "waitingFor": None, "retryAt": None} | {
+        key: name for key, name in known.items() if name
+    }
     return run.becomes(
         StateType.PENDING,
         now,
@@ -86,9 +96,15 @@ def _create(observed: ObservedFlowRun, run: Run, resolved: ResolvedRun, now: dat
     if any(is_live(pod) for pod in own_pods(run, None, observed.pods)):
         return Decision(requeue_after=1.0)  # somebody deleted the Job before its status was written; its pod is going
     attempt = max(run.attempt, 1)
-    job = CreateJob(run.namespace, build_job(resolved, attempt, observed.policy), run.uid)
+    settled = resolved.revision
+    job = CreateJob(
+        run.namespace,
+        build_job(resolved, attempt, observed.policy),
+        run.uid,
+        revision=settled.manifest(run.namespace) if settled else None,
+    )
     confirm = (ConfirmPodsEnded(run.namespace, run.previous_job_name),) if attempt > 1 else ()
-    return Decision((*confirm, job, begun(run, resolved.flow, attempt, now)))
+    return Decision((*confirm, job, begun(run, resolved.flow, attempt, now, revision=settled.name if settled else "")))
 
 
 def _previous_attempt(observed: ObservedFlowRun, run: Run, now: datetime) -> Decision | None:
@@ -97,6 +113,8 @@ def _previous_attempt(observed: ObservedFlowRun, run: Run, now: datetime) -> Dec
     live = [pod for pod in own_pods(run, job, observed.previous_pods) if is_live(pod)]
     if not live and (job is None or is_finished(job)):
         return None
+    if wait := _parting(observed, run, now):
+        return Decision(requeue_after=wait)
     stop = stop_job(run, job)
     if not live:
         return Decision(stop)
@@ -120,6 +138,16 @@ def _previous_attempt(observed: ObservedFlowRun, run: Run, now: datetime) -> Dec
         fields={"waitingFor": waiting_for, "retryAt": None},
     )
     return Decision((waiting, *stop))
+
+
+def _parting(observed: ObservedFlowRun, run: Run, now: datetime) -> float | None:
+    """Give the seconds that the process of the attempt before has to go by itself, as it has said it does.
+
+    It has reported how it ended; a Job that is deleted while it goes would take its log along.
+    """
+    if run.reason not in _AFTER_A_REPORT or run.since is None:
+        return None
+    return _seconds_until(run.since + timedelta(seconds=observed.policy.grace_seconds), now)
 
 
 def _wait_for_time(observed: ObservedFlowRun, run: Run, wait: float, now: datetime) -> Decision:

@@ -9,11 +9,11 @@ Input is always a JSON object. For a type that is no model it has one field, `va
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from towpath.errors import ParameterError
-from towpath.parameter_words import IS_UNKNOWN, Wrong, from_pydantic, shortened
+from towpath.parameter_words import from_pydantic, input_sentence, shortened, unwanted_input
 from towpath.parameters import is_json, jsonable
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def check_schema(schema: Mapping[str, Any] | None, given: Any, whose: str) -> di
     if schema is None:
         if given is None or given == {}:
             return None
-        raise ParameterError(f"{_capital(whose)} waits for no input; got {shortened(given)}. Resume it without.")
+        raise ParameterError(unwanted_input(whose, given))
     from pydantic import TypeAdapter
 
     from towpath.pausing.schemas import type_of
@@ -117,17 +117,4 @@ def check(adapter: TypeAdapter[Any], given: Mapping[str, Any], whose: str) -> An
         return adapter.validate_python(given)
     except ValidationError as error:
         fields = list((adapter.json_schema().get("properties") or {}).keys())
-        raise ParameterError(_sentence(whose, from_pydantic(error.errors(include_url=False)), fields)) from error
-
-
-def _sentence(whose: str, wrongs: Iterable[Wrong], fields: Iterable[str]) -> str:
-    told = [
-        Wrong(wrong.path, "is not a field of it", wrong.value) if wrong.why == IS_UNKNOWN else wrong for wrong in wrongs
-    ]
-    said = "; ".join(str(wrong) for wrong in sorted(told, key=lambda wrong: [str(step) for step in wrong.path]))
-    takes = ", ".join(fields)
-    return f"Wrong input for {whose}: {said}." + (f" It takes {takes}." if takes else "")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+        raise ParameterError(input_sentence(whose, from_pydantic(error.errors(include_url=False)), fields)) from error
