@@ -7,12 +7,13 @@ without waiting for the watch.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 from towpath.errors import ClusterError, TowpathError
-from towpath_operator.kinds import BY_PLURAL, FLOWRUNS, JOBS, PODS
+from towpath_operator.kinds import BY_PLURAL, FLOWRUNS, JOBS, PODS, REVISIONS
+from towpath_operator.reconcile.closing import KILL_SECONDS
 from towpath_operator.reconcile.decision import (
     Action,
     ConfirmGone,
@@ -22,18 +23,24 @@ from towpath_operator.reconcile.decision import (
     CreateRun,
     Decision,
     DeleteJob,
+    DeleteRevision,
+    DeleteRun,
     EmitEvent,
+    KillPod,
+    PatchRevision,
     PatchStatus,
     TellMissed,
 )
 from towpath_operator.reconcile.reading import mappings, text
+from towpath_operator.reconcile.revision import marked
 from towpath_operator.runtime.client import ApiError, Client
 from towpath_operator.runtime.store import Store, version_of
+from towpath_operator.specs.revisions import UNUSED_SINCE, revision_in
 
 #: Answers to the creation of an object that are about this object, and not about the API server or the moment.
 _REFUSALS: Final = frozenset({400, 403, 422})
 _CONFLICTS: Final = frozenset({409, 422})
-#: The reason of a 409 that says that an object of that name is there. A quota that was counted at the same moment is a 409 too.
+#: The reason of a 409 that says that an object of that name is there; a quota that others count against gives 409s too.
 _EXISTS: Final = "AlreadyExists"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 
@@ -91,13 +98,26 @@ class Tally(Protocol):
 
 
 class Applier:
-    """Carries decisions out."""
+    """Carries decisions out.
 
-    def __init__(self, client: Client, store: Store, recorder: Recorder, tally: Tally) -> None:
+    Args:
+        removed: told of each FlowRun that is removed, as it was last seen.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        recorder: Recorder,
+        tally: Tally,
+        *,
+        removed: Callable[[Mapping[str, Any]], None] = lambda _run: None,
+    ) -> None:
         self._client = client
         self._store = store
         self._recorder = recorder
         self._tally = tally
+        self._removed = removed
 
     async def apply(self, decision: Decision) -> None:
         """Do the actions of a decision in order.
@@ -119,8 +139,14 @@ class Applier:
                 await self._create_run(action)
             case DeleteJob():
                 await self._delete_job(action)
-            case PatchStatus():
-                await self._patch_status(action)
+            case DeleteRun():
+                await self._delete_run(action)
+            case KillPod():
+                await self._kill_pod(action)
+            case PatchStatus() | PatchRevision():
+                await self._patch(action)
+            case DeleteRevision():
+                await self._delete_revision(action)
             case EmitEvent():
                 self._recorder.record(action.regarding, action.reason, action.message, warning=action.warning)
             case ConfirmGone():
@@ -134,6 +160,8 @@ class Applier:
 
     async def _create_job(self, action: CreateJob) -> None:
         name = action.manifest["metadata"]["name"]
+        if action.revision is not None:
+            await self._keep_revision(action.namespace, action.revision)
         try:
             job = await self._client.create(JOBS, action.namespace, action.manifest)
         except ApiError as error:
@@ -158,6 +186,30 @@ class Applier:
             " delete it, so that the run can have its own."
         )
 
+    async def _keep_revision(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Make sure that a ControllerRevision is there, and that nobody is about to remove it."""
+        name = manifest["metadata"]["name"]
+        found = self._store.get(REVISIONS.plural, namespace, name)
+        if found is None:
+            try:
+                self._store.put(REVISIONS.plural, await self._client.create(REVISIONS, namespace, manifest))
+                return
+            except ApiError as error:
+                if error.status in _REFUSALS:
+                    raise JobRefusedError(error.status, error.message) from error
+                if error.status != 409 or error.reason != _EXISTS:
+                    raise
+            found = await self._read(REVISIONS.plural, namespace, name)
+            if found is None:
+                raise StaleError(f"The ControllerRevision {name!r} was there and is not: it has just been deleted.")
+            if revision_in(found) is None:
+                raise ClusterError(
+                    f"A ControllerRevision named {name!r} exists in namespace {namespace!r} and belongs to somebody"
+                    " else: delete it, so that runs can have their own."
+                )
+        if text(found, "metadata", "annotations", UNUSED_SINCE):
+            await self._patch(marked(found, None))
+
     async def _create_run(self, action: CreateRun) -> None:
         try:
             run = await self._client.create(FLOWRUNS, action.namespace, action.manifest)
@@ -177,11 +229,52 @@ class Applier:
             if error.status not in (404, 409):  # gone, or another one by that name: ours is gone
                 raise
 
-    async def _patch_status(self, action: PatchStatus) -> None:
+    async def _kill_pod(self, action: KillPod) -> None:
+        try:
+            await self._client.delete(PODS, action.namespace, action.name, uid=action.uid, grace_seconds=KILL_SECONDS)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def _delete_run(self, action: DeleteRun) -> None:
+        try:
+            left = await self._client.delete(
+                FLOWRUNS, action.namespace, action.name, uid=action.uid, resource_version=action.resource_version
+            )
+        except ApiError as error:
+            if error.status == 409:
+                await self._read("flowruns", action.namespace, action.name)
+                raise StaleError(f"flowruns/{action.name} changed meanwhile.") from error
+            if error.status != 404:
+                raise
+        else:
+            if run := self._store.get("flowruns", action.namespace, action.name):
+                self._removed(run)
+            if left.get("kind") == "FlowRun":  # a finalizer holds it
+                self._store.put("flowruns", left)
+                return
+        self._store.drop("flowruns", action.namespace, action.name, action.uid)
+
+    async def _delete_revision(self, action: DeleteRevision) -> None:
+        plural, version = REVISIONS.plural, action.resource_version
+        try:
+            await self._client.delete(
+                REVISIONS, action.namespace, action.name, uid=action.uid, resource_version=version
+            )
+        except ApiError as error:
+            if error.status == 409:
+                await self._read(plural, action.namespace, action.name)
+                raise StaleError(f"{plural}/{action.name} changed meanwhile.") from error
+            if error.status != 404:
+                raise
+        self._store.drop(plural, action.namespace, action.name, action.uid)
+
+    async def _patch(self, action: PatchStatus | PatchRevision) -> None:
         resource = BY_PLURAL[action.plural]
+        part = "status" if isinstance(action, PatchStatus) else None
         seen = {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version}
         try:
-            body = await self._client.patch(resource, action.namespace, action.name, (seen, *action.patch), "status")
+            body = await self._client.patch(resource, action.namespace, action.name, (seen, *action.patch), part)
         except ApiError as error:
             if error.status == 404:
                 self._forget(action.plural, action.namespace, action.name, action.resource_version)

@@ -185,7 +185,7 @@ def test_roles_hold_no_wildcards_and_no_secrets(rendered: Rendered) -> None:
                 rule["resources"]
             )
             if "pods" in rule["resources"]:
-                assert set(rule["verbs"]) == {"get", "list", "watch"}
+                assert set(rule["verbs"]) == {"get", "list", "watch", "delete"}
     assert rendered.of("Secret") == []
 
 
@@ -223,6 +223,7 @@ def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
     assert writes == {
         *(("patch", f"{plural}/status.towpath.dev") for plural in PLURALS),
         ("create", "flowruns.towpath.dev"),
+        ("delete", "flowruns.towpath.dev"),
         ("create", "jobs.batch"),
         ("delete", "jobs.batch"),
         ("create", "events"),

@@ -26,6 +26,11 @@ from towpath.api.v1alpha1 import transitions
 from towpath.states import StateType
 
 GRACE = 30
+#: The wishes by which a run waits.
+HOLDS = {"pause", "suspend", "answers"}
+#: What the code of runs waits for, input that fits it, and input that does not.
+WANTED = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+RIGHT, WRONG = {"ok": True}, {"ok": "perhaps"}
 
 
 @dataclass
@@ -99,6 +104,32 @@ class Cluster:
         run = self.api.get("flowruns", name)
         if run is not None and not run["spec"].get("cancel"):
             self.api.put("flowruns", run | {"spec": run["spec"] | {"cancel": True}})
+
+    def cancel_now(self, name: str) -> None:
+        """Wish a run killed; it may have been told to end before."""
+        self._wish(name, {"cancel": True, "cancelMode": "Now"})
+
+    def toggle(self, name: str, wish: str) -> None:
+        """Wish for `pause` or `suspend`, or take that back."""
+        run = self.api.get("flowruns", name)
+        if run is not None:
+            self._wish(name, {wish: not run["spec"].get(wish)})
+
+    def answer(self, name: str, given: Body) -> None:
+        """Answer the pause in a run's code, whether it has come to it or not."""
+        self._wish(name, {"answers": [{"pause": "1", "input": given}]})
+
+    def let_go(self, name: str) -> None:
+        """Take back what holds a run, and answer what it waits for."""
+        run = self.api.get("flowruns", name)
+        if run is not None and ({"ask", "leave"} & set(self.programs[name]) or HOLDS & run["spec"].keys()):
+            self._wish(name, {"pause": False, "suspend": False, "answers": [{"pause": "1", "input": RIGHT}]})
+
+    def _wish(self, name: str, spec: Body) -> None:
+        self.meddled.add(name)
+        run = self.api.get("flowruns", name)
+        if run is not None:
+            self.api.put("flowruns", run | {"spec": run["spec"] | spec})
 
     def retry(self, name: str) -> None:
         """Ask for one more attempt of a run, as `towpath runs retry` does: of one that has ended, and not well."""
@@ -267,11 +298,21 @@ class Cluster:
             else:
                 self._report(process, run, StateType.RUNNING)
             return
+        if run["status"]["state"]["type"] == "PAUSED":
+            if not self._is_held(process, run):
+                self._report(process, run, StateType.RUNNING)
+            return
+        if run["spec"].get("suspend") or (process.program == "leave" and self._is_held(process, run)):
+            self._wait(process, run, "Suspended")
+            return
+        if self._is_held(process, run):
+            self._wait(process, run, "Paused")
+            return
         match process.program:
-            case "succeed" | "fail":
-                end = StateType.COMPLETED if process.program == "succeed" else StateType.FAILED
+            case "succeed" | "fail" | "ask" | "leave":
+                end = StateType.FAILED if process.program == "fail" else StateType.COMPLETED
                 self._report(process, run, end, leave=True)
-            case "linger" if process.step == 1:
+            case "linger" if not StateType(run["status"]["state"]["type"]).is_terminal:
                 self._report(process, run, StateType.COMPLETED)
             case "vanish":
                 self._exit(process, 1)
@@ -284,6 +325,21 @@ class Cluster:
                 self._note_well(process)
                 process.message = message(process.attempt, StateType.COMPLETED, "Succeeded")
                 self._exit(process, 1)
+
+    @staticmethod
+    def _is_held(process: Process, run: Body) -> bool:
+        """Tell whether a process waits for somebody: because that is wished, or in its code."""
+        if process.program not in {"ask", "leave"}:
+            return bool(run["spec"].get("pause"))
+        return bool(run["spec"].get("pause")) or all(
+            answer["input"] != RIGHT for answer in run["spec"].get("answers", ())
+        )
+
+    def _wait(self, process: Process, run: Body, name: str) -> None:
+        """Report that the run waits, in its process or without one."""
+        asks = process.program in {"ask", "leave"} and not run["spec"].get("pause") and not run["spec"].get("suspend")
+        pause = {"key": "1", "wanted": json.dumps(WANTED)} if asks else None
+        self._report(process, run, StateType.PAUSED, leave=name == "Suspended", name=name, pause=pause)
 
     def _stop(self, process: Process, run: Body) -> None:
         if wants_cancel(run):
@@ -302,12 +358,21 @@ class Cluster:
             self._note_well(process)
             self._exit(process, int(process.program[4:]))
 
-    def _report(self, process: Process, run: Body, type_: StateType, *, leave: bool = False) -> None:
+    def _report(
+        self,
+        process: Process,
+        run: Body,
+        type_: StateType,
+        *,
+        leave: bool = False,
+        name: str | None = None,
+        pause: Body | None = None,
+    ) -> None:
         """Report as the SDK does: conditional on attempt and state as they were seen."""
         status = run["status"]
         reason = {"COMPLETED": "Succeeded", "FAILED": "FlowFailed", "CANCELLED": "CancelledByRequest"}.get(type_)
-        new = transitions.state(type_, self.now, reason=reason)
-        fields: Body = {}
+        new = transitions.state(type_, self.now, reason=reason, name=name)
+        fields: Body = {} if pause is None else {"pause": pause}
         if type_ is StateType.FAILED:
             fields["error"] = {"code": "FlowFailed", "kind": "User", "message": "no"}
         operations = [
@@ -411,12 +476,12 @@ class Cluster:
             state = {"terminated": ended}
         return {"phase": phase, "containerStatuses": [{"name": "flow", "image": "image:1", "state": state}]}
 
-    def _ask_to_go(self, pod: Body) -> None:
+    def _ask_to_go(self, pod: Body, grace: int = GRACE) -> None:
         metadata = pod["metadata"]
-        if "deletionTimestamp" not in metadata:
+        if metadata.get("deletionGracePeriodSeconds", grace + 1) > grace:  # as often as somebody shortens it
             gone_by = {
-                "deletionTimestamp": seconds(self.now + timedelta(seconds=GRACE)),
-                "deletionGracePeriodSeconds": GRACE,
+                "deletionTimestamp": seconds(self.now + timedelta(seconds=grace)),
+                "deletionGracePeriodSeconds": grace,
             }
             self.api.put("pods", pod | {"metadata": metadata | gone_by})
 

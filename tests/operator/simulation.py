@@ -33,6 +33,7 @@ from towpath.states import StateType
 from towpath_operator import observe
 from towpath_operator.observe import Key
 from towpath_operator.reconcile import flowrun
+from towpath_operator.reconcile.closing import KILL_SECONDS
 from towpath_operator.reconcile.decision import (
     Action,
     ConfirmGone,
@@ -41,6 +42,7 @@ from towpath_operator.reconcile.decision import (
     Decision,
     DeleteJob,
     EmitEvent,
+    KillPod,
     PatchStatus,
 )
 
@@ -51,7 +53,7 @@ class World(Cluster):
     Args:
         programs: what the process does in each attempt (the last one repeats), by run: `succeed`, `fail`, `vanish`
             (exit 1, no report), `silent` (exit 0, no report), `oom`, `mute` (termination message only), `hang`,
-            `stubborn` (ignores SIGTERM), `linger` (succeeds, reports it, and does not go), `exit0`, `exit3` (plain
+            `stubborn` (ignores SIGTERM), `ask` (pauses for input in its process), `leave` (suspends itself for input), `linger` (succeeds, reports it, and does not go), `exit0`, `exit3` (plain
             containers), `no-image`, `no-node` (never start).
         specs: further fields of the runs' specs.
         child_of: the parent of a run.
@@ -128,6 +130,10 @@ class World(Cluster):
                 if job is not None and job["metadata"]["uid"] == uid:
                     self.api.remove("jobs", name)
                     self.writes[run_of(job)].append("delete job")
+            case KillPod(name=name, uid=uid):
+                pod = self.api.get("pods", name)
+                if pod is not None and pod["metadata"]["uid"] == uid:
+                    self._ask_to_go(pod, KILL_SECONDS)
             case PatchStatus(name=name, resource_version=version, patch=patch):
                 run = self.api.get("flowruns", name)
                 if run is None or run["metadata"]["resourceVersion"] != version:

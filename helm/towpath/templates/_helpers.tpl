@@ -46,19 +46,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [towpath.dev]
   resources: [flows, deployments, flowruns, queues, concurrencylimits]
   verbs: [get, list, watch]
-# The runs of schedules.
+# The runs of schedules, and those that have ended and are not kept any longer.
 - apiGroups: [towpath.dev]
   resources: [flowruns]
-  verbs: [create]
+  verbs: [create, delete]
 - apiGroups: [towpath.dev]
   resources: [flows/status, deployments/status, flowruns/status, queues/status, concurrencylimits/status]
   verbs: [patch]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
+# What a run's first attempt was made of, for its later ones.
+- apiGroups: [apps]
+  resources: [controllerrevisions]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, delete] # delete: those of runs with cancelMode Now
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

@@ -6,14 +6,14 @@ from datetime import datetime
 
 from towpath.states import Reason, StateType
 from towpath_operator.reconcile.again import retried
-from towpath_operator.reconcile.closing import remove_job, stop_job
-from towpath_operator.reconcile.decision import Decision
+from towpath_operator.reconcile.closing import kill_pods, remove_job, stop_job
+from towpath_operator.reconcile.decision import Action, Decision
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
 from towpath_operator.reconcile.pods import is_deleting, is_finished, owned_job
 from towpath_operator.reconcile.reading import integer, moment, value
 from towpath_operator.reconcile.run import Run
 
-_BY_CANCEL = frozenset({Reason.CANCELLED_BY_REQUEST, Reason.PARENT_ENDED})
+_BY_CANCEL = frozenset({Reason.CANCELLED_BY_REQUEST, Reason.CANCELLED_NOW, Reason.PARENT_ENDED})
 
 
 def decide(observed: ObservedFlowRun, run: Run, now: datetime) -> Decision:
@@ -21,7 +21,9 @@ def decide(observed: ObservedFlowRun, run: Run, now: datetime) -> Decision:
     if (again := retried(observed, run, now)) is not None:
         return again
     job = owned_job(run, observed.job)
-    previous = stop_job(run, observed.previous_job)
+    previous: tuple[Action, ...] = stop_job(run, observed.previous_job)
+    if run.reason == Reason.CANCELLED_NOW:
+        previous += kill_pods(run, observed.pods)
     if job is None or is_deleting(job):
         return Decision(previous)
     if run.state is StateType.CANCELLED and (run.reason in _BY_CANCEL or value(run.spec, "cancel") is True):

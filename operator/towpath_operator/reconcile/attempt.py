@@ -9,7 +9,7 @@ from towpath import names
 from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.states import Reason, StateType
 from towpath_operator.reconcile import ends, start
-from towpath_operator.reconcile.closing import close, remove_job, stop_job
+from towpath_operator.reconcile.closing import KILL_SECONDS, close, kill_pods, remove_job, stop_job
 from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, Decision
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
 from towpath_operator.reconcile.pods import (
@@ -30,6 +30,7 @@ from towpath_operator.reconcile.reading import integer, mappings, moment, text
 from towpath_operator.reconcile.resolve import terms_from_specs
 from towpath_operator.reconcile.run import Run
 from towpath_operator.reconcile.wish import Wish
+from towpath_operator.specs.revisions import ANNOTATION as REVISION
 from towpath_operator.specs.terms import Terms, terms_on
 
 #: A cancelled run whose process has ended was most likely heard already; its grace is short, for its end is bounded.
@@ -99,7 +100,9 @@ def decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetime
 def _adopted(run: Run, job: Body, now: datetime) -> Action:
     """Write down a Job that was made before somebody was interrupted; its pod may have reported already."""
     if run.state in _NOT_RUNNING:
-        return start.begun(run, text(job, "metadata", "labels", names.LABEL_FLOW), max(run.attempt, 1), now)
+        flow = text(job, "metadata", "labels", names.LABEL_FLOW)
+        settled = text(job, "metadata", "annotations", REVISION)
+        return start.begun(run, flow, max(run.attempt, 1), now, revision=settled)
     return run.patch([{"op": "add", "path": "/status/job", "value": run.job_name}])
 
 
@@ -191,14 +194,15 @@ def _pending(attempt: _Attempt, waiting: Waiting) -> Decision:
 
 def _cancel(attempt: _Attempt, wish: Wish) -> Decision:
     """Tell the process to stop, and wait for it no longer than it was promised."""
-    run, bound = attempt.run, attempt.terms.grace_seconds + _CANCEL_SLACK
-    if not attempt.cancelling:
+    run, bound = attempt.run, (KILL_SECONDS if wish.is_now else attempt.terms.grace_seconds) + _CANCEL_SLACK
+    stop: tuple[Action, ...] = (*remove_job(run, attempt.job), *(kill_pods(run, attempt.pods) if wish.is_now else ()))
+    if not attempt.cancelling or (wish.is_now and run.reason != wish.reason):
         cancelling = run.becomes(StateType.CANCELLING, attempt.now, reason=wish.reason, message=wish.message)
-        return Decision((*wish.confirm, cancelling, *remove_job(run, attempt.job)), bound)
+        return Decision((*wish.confirm, cancelling, *stop), bound)
     left = ((run.since or attempt.now) - attempt.now).total_seconds() + bound
     if left <= 0:
         return _over(attempt, ends.pod_deleted())
-    return Decision(remove_job(run, attempt.job), left)
+    return Decision(stop, left)
 
 
 def _recent(attempt: _Attempt) -> Decision | None:
@@ -226,5 +230,6 @@ def _over(
     )
     first = (confirm,) if confirm is not None and wish is None else ()
     if wish is not None:
-        return Decision((*first, *actions, *remove_job(run, attempt.job)))
+        killed = kill_pods(run, attempt.pods) if wish.is_now else ()
+        return Decision((*first, *actions, *remove_job(run, attempt.job), *killed))
     return Decision((*first, *actions, *(stop_job(run, attempt.job) if stop else ())))

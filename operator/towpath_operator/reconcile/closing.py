@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.states import Reason, StateType
-from towpath_operator.reconcile.decision import Action, DeleteJob
+from towpath_operator.reconcile.decision import Action, DeleteJob, KillPod
 from towpath_operator.reconcile.ends import End
 from towpath_operator.reconcile.observed import Body
-from towpath_operator.reconcile.pods import is_deleting, is_finished, owned_job
+from towpath_operator.reconcile.pods import is_deleting, is_finished, is_live, own_pods, owned_job
 from towpath_operator.reconcile.policy import Policy
 from towpath_operator.reconcile.reading import integer, text
 from towpath_operator.reconcile.run import COUNTS, Run
 from towpath_operator.reconcile.wish import Wish
+
+#: Grace period of a pod that is killed. The least with which the API server keeps the pod until its process is gone.
+KILL_SECONDS: Final = 1
 
 
 def close(
@@ -66,6 +71,20 @@ def remove_job(run: Run, job: Body | None) -> tuple[DeleteJob, ...]:
     if mine is None or is_deleting(mine):
         return ()
     return (DeleteJob(run.namespace, text(mine, "metadata", "name"), text(mine, "metadata", "uid")),)
+
+
+def kill_pods(run: Run, pods: Sequence[Body]) -> tuple[KillPod, ...]:
+    """Build the actions that end what a run's pods are at without a grace period, but for those that go so already."""
+    return tuple(
+        KillPod(run.namespace, text(pod, "metadata", "name"), text(pod, "metadata", "uid"))
+        for pod in own_pods(run, None, pods)
+        if is_live(pod) and not _is_killed(pod)
+    )
+
+
+def _is_killed(pod: Body) -> bool:
+    grace = integer(pod, "metadata", "deletionGracePeriodSeconds")
+    return is_deleting(pod) and grace is not None and grace <= KILL_SECONDS
 
 
 def _next_attempt(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class CreateJob:
     namespace: str
     manifest: Mapping[str, Any]
     owner_uid: str
+    revision: Mapping[str, Any] | None = None
+    """The ControllerRevision that it was made of, for the run's later attempts; it comes first, if it is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,49 @@ class DeleteJob:
     namespace: str
     name: str
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRun:
+    """Delete exactly this FlowRun as it was observed, and what it owns in the background; one that is gone is success.
+
+    One that changed meanwhile, to be tried again for example, is not deleted: the decision is stale.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillPod:
+    """Delete exactly this pod, and give its process a second, whatever it was promised; one that is gone is success."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRevision:
+    """Apply a JSON Patch to a ControllerRevision's metadata, if it is still the version that was observed."""
+
+    plural: ClassVar[str] = "controllerrevisions"
+    namespace: str
+    name: str
+    resource_version: str
+    patch: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRevision:
+    """Delete exactly this ControllerRevision, if it is still the version that was observed."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +154,11 @@ Action: TypeAlias = (
     CreateJob
     | CreateRun
     | DeleteJob
+    | DeleteRun
+    | KillPod
     | PatchStatus
+    | PatchRevision
+    | DeleteRevision
     | EmitEvent
     | ConfirmGone
     | ConfirmUnchanged

@@ -10,7 +10,7 @@ A run that has not begun is held by `spec.suspend` alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -126,7 +126,7 @@ def _wanted(pause: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return {}
 
 
-def _too_many(answers: list[Mapping[str, Any]]) -> str | None:
+def _too_many(answers: Sequence[Mapping[str, Any]]) -> str | None:
     size = len(names.canonical_json(answers).encode(errors="replace"))
     if size <= limits.ANSWERS_BYTES:
         return None

@@ -133,15 +133,33 @@ class Client:
         path = resource.path(namespace, name, subresource)
         return await self._ask(_Request("patch", resource.plural, path, list(patch)))
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
-        """Delete exactly this object, what it owns in the background."""
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        resource_version: str | None = None,
+        grace_seconds: int | None = None,
+    ) -> dict[str, Any]:
+        """Delete exactly this object, what it owns in the background; give the API server's answer.
+
+        Args:
+            uid: of the object.
+            resource_version: the version that is meant, if no other is.
+            grace_seconds: of a pod, how long its processes may take; None: as long as it was promised.
+
+        Raises:
+            ApiError: among others 409, if the object is another one by that name, or has changed.
+        """
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
-            "preconditions": {"uid": uid},
-        }
-        await self._ask(_Request("delete", resource.plural, resource.path(namespace, name), options))
+            "preconditions": {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {}),
+        } | ({} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds})
+        return await self._ask(_Request("delete", resource.plural, resource.path(namespace, name), options))
 
     async def pages(
         self, resource: Resource, namespace: str | None, *, size: int = 500, metadata_only: bool = False

@@ -9,10 +9,13 @@ from hypothesis import example, given, note
 from hypothesis import strategies as st
 from tests.operator.reconcile.deciding import searching
 from tests.operator.simulated_api import PLURALS, Body, parsed
-from tests.operator.simulated_cluster import GRACE, finished
+from tests.operator.simulated_cluster import GRACE, RIGHT, WRONG, finished
 from tests.operator.simulation import World
 
+from towpath_operator.reconcile.closing import KILL_SECONDS
+
 PROGRAMS = ["succeed", "fail", "vanish", "silent", "oom", "mute", "hang", "stubborn", "linger", "no-image", "no-node"]
+WAITING = ["ask", "leave"]
 PLAIN = ["exit0", "exit3"]
 
 #: What may happen next; what happens often stands there often.
@@ -28,6 +31,10 @@ MOVES = [
     "fail over",
     *["tick"] * 2,
     "cancel",
+    "cancel now",
+    "pause",
+    "suspend",
+    "answer",
     "retry",
     "retry",
     "delete job",
@@ -78,6 +85,12 @@ def step(world: World, move: str, which: int) -> None:
             world.pass_time(TICKS[which])
         case "cancel":
             world.cancel(name)
+        case "cancel now":
+            world.cancel_now(name)
+        case "pause" | "suspend":
+            world.toggle(name, move)
+        case "answer":
+            world.answer(name, WRONG if which % 2 else RIGHT)
         case "retry":
             world.retry(name)
         case "delete job":
@@ -110,6 +123,8 @@ def live_through(world: World, steps: list[tuple[str, int]]) -> None:
         note(f"{move} {which}")
         step(world, move, which)
     calm_since = world.now
+    for name in world.programs:
+        world.let_go(name)
     world.settle()
     for run in world.api.all("flowruns"):
         check_end(world, run, calm_since)
@@ -126,11 +141,14 @@ def check_end(world: World, run: Body, calm_since: datetime) -> None:
     assert "waitingFor" not in status
     assert "retryAt" not in status
     assert status.get("infraFailures", 0) <= run["spec"].get("infraRetries", 3)
-    if state["reason"] in {"CancelledByRequest", "ParentEnded"}:
+    assert "pause" not in status
+    if state["reason"] in {"CancelledByRequest", "ParentEnded", "CancelledNow"}:
         assert world.api.get("jobs", status.get("job", "")) is None
     ended = parsed(status["completionTime"])
     history = {entry["type"]: parsed(entry["at"]) for entry in status["history"]}
-    if "CANCELLING" in history:
+    if state["reason"] == "CancelledNow" and "CANCELLING" in history:
+        assert ended <= max(history["CANCELLING"], calm_since) + timedelta(seconds=KILL_SECONDS + 2)
+    elif "CANCELLING" in history:
         assert ended <= max(history["CANCELLING"], calm_since) + timedelta(seconds=GRACE + 2)
     if "startTime" in status and "timeoutSeconds" in run["spec"]:
         limit = timedelta(seconds=run["spec"]["timeoutSeconds"] + 2 * GRACE)
@@ -141,6 +159,8 @@ def check_end(world: World, run: Body, calm_since: datetime) -> None:
     for process in world.processes.values():
         if process.run == run["metadata"]["name"] and process.pod not in world.nodes_ever_lost:
             assert process.finished
+            if state["reason"] == "CancelledNow":
+                assert process.finished <= max(ended, calm_since) + timedelta(seconds=KILL_SECONDS + 2)
             assert process.finished <= max(ended, calm_since) + timedelta(seconds=2 * GRACE + 2)
 
 
@@ -191,7 +211,7 @@ UNSEEN_JOB = [("reconcile", 0), ("fail over", 7), ("tick", 3), ("reconcile", 0)]
 
 @LAWS
 @given(
-    programs=st.lists(st.sampled_from(PROGRAMS), min_size=1, max_size=3),
+    programs=st.lists(st.sampled_from(PROGRAMS + WAITING), min_size=1, max_size=3),
     infra_retries=st.integers(0, 2),
     timeout=st.sampled_from([5, 600]),
     steps=STEPS,
@@ -223,7 +243,7 @@ def test_a_plain_container_keeps_the_laws(program: str, infra_retries: int, step
 
 @LAWS
 @given(
-    programs=st.tuples(*[st.lists(st.sampled_from(PROGRAMS), min_size=1, max_size=2)] * 3),
+    programs=st.tuples(*[st.lists(st.sampled_from(PROGRAMS + WAITING), min_size=1, max_size=2)] * 3),
     orphan=st.booleans(),
     steps=STEPS,
 )
