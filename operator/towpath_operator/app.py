@@ -27,12 +27,12 @@ from importlib import metadata
 
 from towpath.errors import ClusterError
 from towpath_operator import endpoints, handlers, observe
-from towpath_operator.apply import Applier, JobRefusedError, RunRefusedError, StaleError
+from towpath_operator.apply import Applier, JobRefusedError, RunRefusedError, StaleError, is_final
 from towpath_operator.health import Health
 from towpath_operator.kinds import BY_KOPF, BY_PLURAL, BY_REFLECTOR, EVENTS
 from towpath_operator.logs import field_of
 from towpath_operator.metrics import Metrics
-from towpath_operator.reconcile import deployment, flow, flowrun
+from towpath_operator.reconcile import deployment, flow, flowrun, history, revision
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.reading import mapping
 from towpath_operator.runtime.backoff import Backoff
@@ -76,7 +76,9 @@ class Operator:
         self._lease = self._own_lease()
         self._client = Client(connection.configuration, self._metrics.api_request, may_write=self._may_write)
         self._recorder = EventRecorder(self._client, EVENTS, "towpath-operator")
-        self._applier = Applier(self._client, self._store, self._recorder, self._metrics.schedules)
+        self._applier = Applier(
+            self._client, self._store, self._recorder, self._metrics.schedules, removed=self._metrics.run_removed
+        )
         self._filler = Filler(self._client, self._store, BY_KOPF, self._namespaces)
         self._sweeper = Sweeper(
             self._client,
@@ -257,8 +259,8 @@ class Operator:
         assert body is not None
         if plural == "flowruns":
             self._metrics.run_changed(old, new)
-            if new is not None:
-                self._view.run_changed(new)
+            if history_of := self._view.run_changed(old, new):
+                self._queue.add(history_of)
             if counted := observe.counted_by(old, new):
                 self._queue.add(counted)
             state = mapping(new, "status", "state")
@@ -267,9 +269,17 @@ class Operator:
                 log.info("%s %s %s", state.get("type"), state.get("reason", ""), state.get("message", ""), extra=about)
         if plural == "deployments":
             self._metrics.schedules.deployment_changed(old, new)
+            self._queue.add(key_of(plural, body)._replace(plural=observe.HISTORY))
         if new is None:
             self._queue.forget(key_of(plural, body))
         for key in observe.affected_by(self._view, plural, body, deleted=new is None):
+            self._queue.add(key)
+        self._view.lanes.changed(plural, old, new)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Mark those whose turn it may be."""
+        for key in self._view.lanes.woken():
             self._queue.add(key)
 
     async def _worker(self) -> None:
@@ -282,7 +292,7 @@ class Operator:
             await asyncio.sleep(0)  # thousands of keys without anything to do must not hold up the event loop
 
     async def _reconcile(self, key: observe.Key) -> None:
-        kind = BY_PLURAL[key.plural].kind
+        kind = BY_PLURAL[key.plural].kind if key.plural in BY_PLURAL else key.plural.capitalize()
         about = {"namespace": key.namespace, field_of(kind): key.name}
         began = time.perf_counter()
         try:
@@ -311,16 +321,23 @@ class Operator:
             case "flowruns":
                 run = observe.flowrun(self._view, key.namespace, key.name, self._policy)
                 try:
-                    return await self._apply(flowrun.decide(run, now) if run else Decision())
+                    return await self._apply_to_run(key, flowrun.decide(run, now) if run else Decision())
                 except JobRefusedError as refusal:
                     assert run is not None
                     log.warning("%s", refusal, extra=about)
-                    return await self._apply(flowrun.job_refused(run, refusal.status, refusal.message, now))
+                    decision = flowrun.job_refused(run, refusal.status, refusal.message, now)
+                    return await self._apply_to_run(key, decision)
+            case observe.REVISIONS:
+                settled = observe.revision(self._view, key.namespace, key.name)
+                return await self._apply(revision.decide(settled, now) if settled else Decision())
             case "flows":
                 found = observe.flow(self._view, key.namespace, key.name, self._policy)
                 return await self._apply(flow.decide(found, now) if found else Decision())
             case "deployments":
                 return await self._look_at_deployment(key, now, about)
+            case observe.HISTORY:
+                ended = observe.history(self._view, key.namespace, key.name, self._policy)
+                return await self._apply(history.decide(ended, now))
             case _:
                 raise AssertionError(f"nothing is decided about {key.plural}")
 
@@ -336,6 +353,18 @@ class Operator:
             except RunRefusedError as refusal:
                 log.warning("%s", refusal, extra=about)
                 refused[refusal.schedule] = refusal.message
+
+    async def _apply_to_run(self, key: observe.Key, decision: Decision) -> float | None:
+        """Apply a decision about a run. Its slots are its own from now on: others are decided about meanwhile."""
+        self._view.lanes.decided(key, decision)
+        self._wake()
+        try:
+            return await self._apply(decision)
+        except ClusterError as error:
+            if is_final(error):
+                self._view.lanes.failed(key)
+                self._wake()
+            raise
 
     async def _apply(self, decision: Decision) -> float | None:
         if decision.bug is not None:

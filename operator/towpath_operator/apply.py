@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from towpath.errors import ClusterError, TowpathError
+from towpath.errors import ClusterError, TowpathError, Unreachable
 from towpath_operator.kinds import BY_PLURAL, FLOWRUNS, JOBS, PODS, REVISIONS
 from towpath_operator.reconcile.closing import KILL_SECONDS
 from towpath_operator.reconcile.decision import (
@@ -75,6 +75,11 @@ class RunRefusedError(TowpathError):
         super().__init__(f"The API server refused a run of schedule {schedule!r} with {status}: {message}")
         self.schedule = schedule
         self.message = message
+
+
+def is_final(error: ClusterError) -> bool:
+    """Tell whether a write that failed has surely not been done; a server that gave no clear answer may have done it."""
+    return not isinstance(error, Unreachable) and not (isinstance(error, ApiError) and error.status >= 500)
 
 
 class Recorder(Protocol):

@@ -174,6 +174,12 @@ class Metrics:
             (*_RUN, "reason"),
             registry=registry,
         )
+        self._removed = Counter(
+            "towpath_flowruns_removed",
+            "FlowRuns that the operator removed, by a ttl or by their Deployment's history.",
+            _RUN,
+            registry=registry,
+        )
         self._reconciles = Histogram(
             "towpath_operator_reconcile_duration_seconds",
             "Time to look at one object and to do what is to be done, waiting for the API server included.",
@@ -249,6 +255,10 @@ class Metrics:
             self._finished.labels(*labels, state.value, reason_of(new, "status", "state", "reason")).inc()
             if start and (end := moment(new, "status", "completionTime")):
                 self._duration.labels(*labels, state.value).observe(max(0.0, (end - start).total_seconds()))
+
+    def run_removed(self, run: Body) -> None:
+        """Note that the operator removed a FlowRun."""
+        self._removed.labels(*labels_of(run)).inc()
 
     def reconciled(self, kind: str, seconds: float) -> None:
         """Note that an object was dealt with, well or not."""

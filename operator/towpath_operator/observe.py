@@ -10,17 +10,33 @@ the operator itself created or patched is in the store (as the API answered) bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from towpath import names, states
-from towpath_operator.reconcile.observed import ObservedDeployment, ObservedFlow, ObservedFlowRun
+from towpath_operator.ended import Order
+from towpath_operator.reconcile.claims import LIMITS, QUEUES, limits_of, queue_of
+from towpath_operator.reconcile.observed import (
+    EndedRun,
+    ObservedDeployment,
+    ObservedFlow,
+    ObservedFlowRun,
+    ObservedHistory,
+    ObservedRevision,
+)
 from towpath_operator.reconcile.policy import DEFAULT, Policy
 from towpath_operator.reconcile.reading import integer, text, value
+from towpath_operator.reconcile.verdicts import Turn
+from towpath_operator.specs.revisions import revision_in
 
 Body: TypeAlias = Mapping[str, Any]
 """An object as the API gave it, without managedFields."""
+
+
+REVISIONS: Final = "controllerrevisions"
+#: The plural of keys for the runs of a Deployment, or of none, that have ended: no kind, but looked at like one.
+HISTORY: Final = "history"
 
 
 class Key(NamedTuple):
@@ -35,7 +51,7 @@ class View(Protocol):
     """What observing needs of the store: look-ups of bodies, all in memory; None or empty where there is nothing."""
 
     def get(self, plural: str, namespace: str, name: str) -> Body | None:
-        """Give the object; plural is one of flows, deployments, flowruns, jobs, pods."""
+        """Give the object; plural is one of flows, deployments, flowruns, jobs, pods, controllerrevisions."""
         ...
 
     def pods_of_job(self, namespace: str, job_name: str) -> Sequence[Body]:
@@ -58,8 +74,22 @@ class View(Protocol):
         """Count the FlowRuns whose spec.deploymentRef this is and that have not ended."""
         ...
 
+    def runs_of_revision(self, namespace: str, name: str) -> int:
+        """Count the FlowRuns whose status.revision this is."""
+        ...
+
     def last_success(self, namespace: str, name: str) -> datetime | None:
         """Tell when a run of a Deployment COMPLETED last, as far as it was seen."""
+        ...
+
+    def turn(self, namespace: str, name: str) -> Turn:
+        """Tell whether it is a run's turn to begin."""
+        ...
+
+    def ended_runs(
+        self, namespace: str, deployment: str, order: Order, look_up: Callable[[str], EndedRun]
+    ) -> Sequence[EndedRun]:
+        """Give the runs of a Deployment, or of none (empty), that have ended, in an order, looked up when asked for."""
         ...
 
 
@@ -103,6 +133,10 @@ def flowrun(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> 
         pods=tuple(view.pods_of_job(namespace, job_name)),
         previous_job=view.get("jobs", namespace, previous_name) if attempt > 1 else None,
         previous_pods=tuple(view.pods_of_job(namespace, previous_name)) if attempt > 1 else (),
+        queue=_named(view, QUEUES, namespace, queue_of(run, deployment)),
+        limits={limit: view.get(LIMITS, namespace, limit) for limit in limits_of(run, deployment)},
+        turn=view.turn(namespace, name),
+        revision=revision_in(_named(view, REVISIONS, namespace, text(run, "status", "revision"))),
         policy=policy,
     )
 
@@ -127,12 +161,42 @@ def deployment(view: View, namespace: str, name: str, policy: Policy = DEFAULT) 
     )
 
 
+def history(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> ObservedHistory:
+    """Give what is known of the runs of a Deployment that have ended, or of those of none if the name is empty."""
+
+    def look_up(run_name: str) -> EndedRun:
+        run = view.get("flowruns", namespace, run_name)
+        assert run is not None, run_name  # what is sorted is in the store
+        uid, attempt = text(run, "metadata", "uid"), integer(run, "status", "attempt") or 1
+        parent = _named(view, "flowruns", namespace, text(run, "spec", "parent", "name"))
+        return EndedRun(
+            run,
+            job=view.get("jobs", namespace, names.job_name(run_name, uid, attempt)),
+            parent=parent if text(parent, "metadata", "uid") == text(run, "spec", "parent", "uid") else None,
+            has_live_below=_has_live_below(view, uid),
+        )
+
+    return ObservedHistory(
+        deployment=_named(view, "deployments", namespace, name),
+        succeeded=view.ended_runs(namespace, name, Order.SUCCEEDED, look_up),
+        failed=view.ended_runs(namespace, name, Order.FAILED, look_up),
+        by_own_ttl=view.ended_runs(namespace, name, Order.OWN_TTL, look_up),
+        policy=policy,
+    )
+
+
+def revision(view: View, namespace: str, name: str) -> ObservedRevision | None:
+    """Give what is known of a ControllerRevision, or None if there is no such one."""
+    found = view.get(REVISIONS, namespace, name)
+    return None if found is None else ObservedRevision(found, view.runs_of_revision(namespace, name))
+
+
 def affected_by(view: View, plural: str, body: Body, *, deleted: bool = False) -> tuple[Key, ...]:
     """Say which objects have to be looked at because this one appeared, changed or went.
 
     Args:
         view: the store, already holding the change.
-        plural: one of flows, deployments, flowruns, jobs, pods.
+        plural: one of flows, deployments, flowruns, jobs, pods, controllerrevisions.
         body: the object as it is now, or as it was last seen.
         deleted: whether it is gone.
 
@@ -144,10 +208,14 @@ def affected_by(view: View, plural: str, body: Body, *, deleted: bool = False) -
             run_name = text(body, "metadata", "labels", names.LABEL_RUN)
             return (Key("flowruns", namespace, run_name),) if run_name else ()
         case "flowruns":
-            own = () if deleted else (Key("flowruns", namespace, name),)
+            named = text(body, "status", "revision")
+            unused = (Key(REVISIONS, namespace, named),) if deleted and named else ()
+            own = unused if deleted else (Key("flowruns", namespace, name),)
             if not deleted and not _concerns_children(body):
                 return own
             return own + _keys("flowruns", view.children_of_run(text(body, "metadata", "uid")))
+        case "controllerrevisions":
+            return () if deleted else (Key(REVISIONS, namespace, name),)
         case "deployments":
             own = () if deleted else (Key("deployments", namespace, name),)
             return own + _keys("flowruns", view.runs_waiting_for("deployments", namespace, name))
@@ -157,6 +225,8 @@ def affected_by(view: View, plural: str, body: Body, *, deleted: bool = False) -
             for using in view.deployments_of_flow(namespace, name):
                 keys += affected_by(view, "deployments", using)
             return keys
+        case "queues" | "concurrencylimits":
+            return () if deleted else (Key(plural, namespace, name),)
         case _:
             return ()
 
@@ -174,6 +244,20 @@ def _concerns_children(run: Body) -> bool:
         or bool(text(run, "metadata", "deletionTimestamp"))
         or text(run, "status", "state", "type") in states.TERMINAL | {states.StateType.CANCELLING}
     )
+
+
+def _has_live_below(view: View, uid: str) -> bool:
+    """Tell whether a run that this one called has not ended, or one below that."""
+    seen, ahead = {uid}, [uid]
+    while ahead:
+        for child in view.children_of_run(ahead.pop()):
+            if text(child, "status", "state", "type") not in states.TERMINAL:
+                return True
+            below = text(child, "metadata", "uid")
+            if below not in seen:
+                seen.add(below)
+                ahead.append(below)
+    return False
 
 
 def _named(view: View, plural: str, namespace: str, name: str) -> Body | None:

@@ -88,6 +88,11 @@ class Settings:
     job_ttl_seconds: int = _setting(
         DEFAULT.job_ttl_seconds, _whole(0, 31_536_000), "How long a Job stays after its run's end was written."
     )
+    run_ttl_seconds: int = _setting(
+        DEFAULT.run_ttl_seconds,
+        _whole(0, 315_360_000),
+        "How long a FlowRun stays after its end, unless it or its Deployment says otherwise. 0: for ever.",
+    )
     pending_timeout_seconds: int = _setting(
         DEFAULT.pending_timeout_seconds,
         _whole(1, 31_536_000),
@@ -121,6 +126,7 @@ class Settings:
         return Policy(
             service_account=self.runner_service_account,
             job_ttl_seconds=self.job_ttl_seconds,
+            run_ttl_seconds=self.run_ttl_seconds,
             pending_timeout_seconds=self.pending_timeout_seconds,
             infra_retries=self.infra_retries,
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from towpath.states import StateType
-from towpath_operator.observe import live_run_of, waits_for
+from towpath_operator.ended import EndedRuns, Order
+from towpath_operator.lanes.lanes import Lanes
+from towpath_operator.observe import HISTORY, Key, live_run_of, waits_for
+from towpath_operator.reconcile.observed import EndedRun
 from towpath_operator.reconcile.reading import mapping, moment, text
+from towpath_operator.reconcile.verdicts import Turn
 from towpath_operator.runtime.store import Body, Index, Store
 
 _JOB_LABEL: Final = "batch.kubernetes.io/job-name"
@@ -48,11 +52,17 @@ def _value(*parts: str) -> str:
     return "/".join(parts)
 
 
+def _runs_of_revision(run: Body) -> Iterable[str]:
+    name = text(run, "status", "revision")
+    return (_value(text(run, "metadata", "namespace"), name),) if name else ()
+
+
 INDEXES: Final = {
     "pods of job": Index("pods", _pods_of_job),
     "children of run": Index("flowruns", _children_of_run),
     "runs waiting for": Index("flowruns", _runs_waiting_for),
     "live runs of deployment": Index("flowruns", _live_runs_of_deployment),
+    "runs of revision": Index("flowruns", _runs_of_revision),
     "deployments of flow": Index("deployments", _deployments_of_flow),
 }
 
@@ -77,9 +87,31 @@ class StoreView:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._last_success: dict[tuple[str, str], datetime] = {}
+        self._ended = EndedRuns()
+        self.lanes = Lanes(store.get)
+        """Whose turn it is."""
 
-    def run_changed(self, run: Body) -> None:
-        """Note how a FlowRun is now: a walk through ten thousand that have ended would take too long."""
+    def run_changed(self, old: Body | None, new: Body | None) -> Key | None:
+        """Note how a FlowRun changed; give the history that has to be looked at, if one has to.
+
+        Noted, because a walk through ten thousand that have ended would take too long.
+        """
+        if new is not None:
+            self._note_success(new)
+        group = self._ended.changed(old, new)
+        return Key(HISTORY, *group) if group is not None else None
+
+    def ended_runs(
+        self, namespace: str, deployment: str, order: Order, look_up: Callable[[str], EndedRun]
+    ) -> Sequence[EndedRun]:
+        """Give the runs of a Deployment, or of none, that have ended, in an order."""
+        return self._ended.of((namespace, deployment), order, look_up)
+
+    def turn(self, namespace: str, name: str) -> Turn:
+        """Tell whether it is a run's turn to begin."""
+        return self.lanes.turn(Key("flowruns", namespace, name))
+
+    def _note_success(self, run: Body) -> None:
         name = text(run, "spec", "deploymentRef")
         if not name or text(run, "status", "state", "type") != StateType.COMPLETED:
             return
@@ -110,6 +142,10 @@ class StoreView:
     def live_runs_of_deployment(self, namespace: str, name: str) -> int:
         """Count the runs of a Deployment that have not ended."""
         return self._store.count_found("live runs of deployment", _value(namespace, name))
+
+    def runs_of_revision(self, namespace: str, name: str) -> int:
+        """Count the runs that name a ControllerRevision."""
+        return self._store.count_found("runs of revision", _value(namespace, name))
 
     def last_success(self, namespace: str, name: str) -> datetime | None:
         """Tell when a run of a Deployment COMPLETED last."""

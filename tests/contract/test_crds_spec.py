@@ -19,8 +19,8 @@ EXACTLY_ONE_CODE = (
 )
 DNS_LABEL = "is at most 63 lower-case letters, digits and '-'"
 IMMUTABLE = (
-    "immutable: of a run's spec only cancel, cancelMode, pause, suspend, answers, priority and retryAfterAttempt may"
-    " change; create another FlowRun"
+    "immutable: of a run's spec only cancel, cancelMode, pause, suspend, answers, priority, retryAfterAttempt and"
+    " ttlSecondsAfterFinished may change; create another FlowRun"
 )
 INLINE: Body = {"image": "flows:1", "entrypoint": "shop.flows:main"}
 #: Every kind of value that JSON knows, to be kept as it is.

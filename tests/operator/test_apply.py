@@ -23,6 +23,7 @@ from towpath_operator.reconcile.decision import (
     CreateJob,
     Decision,
     DeleteJob,
+    DeleteRun,
     EmitEvent,
     PatchStatus,
 )
@@ -66,6 +67,7 @@ class World:
     applier: Applier
     recorder: Recorder
     tally: Tally = field(default_factory=Tally)
+    removed: list[str] = field(default_factory=list)
 
     async def apply(self, *actions: Action) -> None:
         await self.applier.apply(Decision(actions))
@@ -82,7 +84,11 @@ async def world() -> AsyncIterator[World]:
     async with serving() as server:
         client, store, recorder, tally = Client(Configuration(host=server.url)), Store(), Recorder(), Tally()
         try:
-            yield World(server, store, Applier(client, store, recorder, tally), recorder, tally)
+            removed: list[str] = []
+            applier = Applier(
+                client, store, recorder, tally, removed=lambda run: removed.append(run["metadata"]["name"])
+            )
+            yield World(server, store, applier, recorder, tally, removed)
         finally:
             await client.close()
 
@@ -194,6 +200,49 @@ async def test_exactly_this_job_is_deleted() -> None:
         it.server.fail("delete", "jobs", 500)
         with pytest.raises(ApiError):
             await it.apply(DeleteJob(NAMESPACE, JOB, job["metadata"]["uid"]))
+
+
+def removal_of(run: dict[str, Any]) -> DeleteRun:
+    metadata = run["metadata"]
+    return DeleteRun(NAMESPACE, metadata["name"], metadata["uid"], metadata["resourceVersion"])
+
+
+@real_time
+async def test_a_run_is_removed_as_it_was_observed() -> None:
+    """It is gone from the store at once, and counted; one that is gone already is success, and not counted."""
+    async with world() as it:
+        run = it.put("flowruns", RUN)
+        await it.apply(removal_of(run))
+        assert it.server.get("flowruns", NAMESPACE, "r") is None
+        assert it.store.get("flowruns", NAMESPACE, "r") is None
+        await it.apply(removal_of(run))
+        assert it.removed == ["r"]
+
+
+@real_time
+async def test_a_run_that_changed_is_not_removed() -> None:
+    """Somebody asked for another attempt meanwhile: the decision is stale, and the store knows what is new."""
+    async with world() as it:
+        seen = it.put("flowruns", RUN)
+        it.server.put("flowruns", seen | {"spec": seen["spec"] | {"retryAfterAttempt": 1}})
+        with pytest.raises(StaleError, match="changed meanwhile"):
+            await it.apply(removal_of(seen))
+        assert it.server.get("flowruns", NAMESPACE, "r")
+        known = it.store.get("flowruns", NAMESPACE, "r")
+        assert known is not None
+        assert known["spec"]["retryAfterAttempt"] == 1
+        assert it.removed == []
+
+
+@real_time
+async def test_a_run_that_a_finalizer_holds_is_known_to_be_on_its_way() -> None:
+    """Whoever keeps a record takes the finalizer off; until then the run is there, and being deleted."""
+    async with world() as it:
+        held = RUN | {"metadata": RUN["metadata"] | {"finalizers": ["example.com/record"]}}
+        await it.apply(removal_of(it.put("flowruns", held)))
+        known = it.store.get("flowruns", NAMESPACE, "r")
+        assert known is not None
+        assert known["metadata"]["deletionTimestamp"]
 
 
 @real_time

@@ -110,7 +110,7 @@ def test_the_states_of_the_schema_are_the_states_of_the_code() -> None:
 
 
 #: What may be asked of a run that there is, and asked otherwise again.
-FREE = frozenset({"pause", "suspend", "answers", "priority"})
+FREE = frozenset({"pause", "suspend", "answers", "priority", "ttl_seconds_after_finished"})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ RUN = ("namespace", "flow", "deployment")
 PROMISED = {
     "towpath_flowruns": ("gauge", *RUN, "state"),
     "towpath_flowruns_finished_total": ("counter", *RUN, "state", "reason"),
+    "towpath_flowruns_removed_total": ("counter", *RUN),
     "towpath_flowrun_duration_seconds": ("histogram", *RUN, "state"),
     "towpath_flowrun_start_latency_seconds": ("histogram", *RUN),
     "towpath_flowruns_oldest_pending_timestamp_seconds": ("gauge", *RUN),
@@ -67,6 +68,7 @@ def exercised() -> Fixture:
     metrics.run_changed(make_run(), make_run("SCHEDULED", "AwaitingRetry", infraFailures=1))
     times = {"startTime": "2026-03-01T12:00:00Z", "completionTime": "2026-03-01T12:00:30Z"}
     metrics.run_changed(make_run(), make_run("COMPLETED", "Succeeded", **times))
+    metrics.run_removed(make_run("COMPLETED", "Succeeded", **times))
     metrics.schedules.run_scheduled("team-a", "nightly", "early", datetime(1970, 1, 1, tzinfo=UTC))
     metrics.schedules.runs_missed("team-a", "nightly", "early", 2)
     scheduled = make_condition("Scheduled")

@@ -33,6 +33,7 @@ def test_each_variable_sets_its_setting() -> None:
             "TOWPATH_OPERATOR_WORKERS": " 3 ",
             "TOWPATH_OPERATOR_RUNNER_SERVICE_ACCOUNT": "runs",
             "TOWPATH_OPERATOR_JOB_TTL_SECONDS": "0",
+            "TOWPATH_OPERATOR_RUN_TTL_SECONDS": "86400",
             "TOWPATH_OPERATOR_PENDING_TIMEOUT_SECONDS": "60",
             "TOWPATH_OPERATOR_INFRA_RETRIES": "5",
             "TOWPATH_OPERATOR_STALE_SECONDS": "100",
@@ -43,10 +44,23 @@ def test_each_variable_sets_its_setting() -> None:
         }
     )
     assert loaded == Settings(
-        ("team-a", "team-b"), "warning", 9000, 3, "runs", 0, 60, 5, 100, 60, 5, "towpath-system/towpath-operator", "one"
+        ("team-a", "team-b"),
+        "warning",
+        9000,
+        3,
+        "runs",
+        0,
+        86_400,
+        60,
+        5,
+        100,
+        60,
+        5,
+        "towpath-system/towpath-operator",
+        "one",
     )
     assert loaded.policy == Policy(
-        service_account="runs", job_ttl_seconds=0, pending_timeout_seconds=60, infra_retries=5
+        service_account="runs", job_ttl_seconds=0, run_ttl_seconds=86_400, pending_timeout_seconds=60, infra_retries=5
     )
 
 

@@ -176,3 +176,5 @@ class Decision:
     """Seconds until the object should be looked at again even if nothing changes; None: only when something does."""
     bug: Exception | None = None
     """What deciding raised, which it never should: there are no actions then; log it, and retry with back-off."""
+    waits: bool = False
+    """Whether the run stands in its lanes from now on, until it is decided about again."""

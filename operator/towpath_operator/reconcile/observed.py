@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from towpath_operator.reconcile.policy import DEFAULT, Policy
+from towpath_operator.reconcile.verdicts import GOES, Turn
+from towpath_operator.specs.revisions import Revision
 
 Body: TypeAlias = Mapping[str, Any]
 
@@ -35,7 +37,24 @@ class ObservedFlowRun:
     """The Job of the attempt before."""
     previous_pods: Sequence[Body] = ()
     """The pods of the attempt before."""
+    revision: Revision | None = None
+    """What was settled when its first Job was made; None before that, and where the run itself says it all."""
+    queue: Body | None = None
+    """The Queue that the run names, or its Deployment."""
+    limits: Mapping[str, Body | None] = field(default_factory=dict)
+    """The ConcurrencyLimits that the run and its Deployment name."""
+    turn: Turn = GOES
+    """What the lanes say."""
     policy: Policy = DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRevision:
+    """A ControllerRevision of ours."""
+
+    revision: Body
+    runs: int = 0
+    """How many FlowRuns name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +77,35 @@ class ObservedDeployment:
     """When one of them COMPLETED last, as far as it is known."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """What the API server has just said against the runs of schedules, by their names."""
+    policy: Policy = DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that has ended, and that no other run takes along when it goes."""
+
+    run: Body
+    job: Body | None = None
+    """The Job of its last attempt."""
+    parent: Body | None = None
+    """The run that called it, if that is there."""
+    has_live_below: bool = False
+    """Whether a run that would go with it has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedHistory:
+    """The runs of a Deployment, or those of none in a namespace, that have ended: each kind with the first to go first.
+
+    The sequences may be long, and their items made when asked for: a decision looks at as few as it can.
+    """
+
+    deployment: Body | None = None
+    """The Deployment; None if it does not exist, or the runs have none."""
+    succeeded: Sequence[EndedRun] = ()
+    """Those that COMPLETED, by the time of their end."""
+    failed: Sequence[EndedRun] = ()
+    """All others, by the time of their end."""
+    by_own_ttl: Sequence[EndedRun] = ()
+    """Those with a ttlSecondsAfterFinished of their own, by the time at which that is over; in neither of the above."""
     policy: Policy = DEFAULT

@@ -19,6 +19,8 @@ class Policy:
     command_job_ttl_seconds: int = 86_400
     """How long the Job of a plain container stays for an operator that is away: nothing else knows its end. Once
     the end is written, the Job goes after `job_ttl_seconds` like any other."""
+    run_ttl_seconds: int = 0
+    """How long a FlowRun stays that has ended, unless it or its Deployment says otherwise; 0: for ever."""
     cpu_request: str = "10m"
     """CPU that a run's container requests unless the template says otherwise."""
     memory_request: str = "64Mi"

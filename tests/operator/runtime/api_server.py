@@ -232,6 +232,14 @@ class ApiServer:
             case "delete":
                 if body["preconditions"]["uid"] != known["metadata"]["uid"]:
                     return _status(409, "Conflict", "the UID in the precondition does not match")
+                if (
+                    body["preconditions"].get("resourceVersion", known["metadata"]["resourceVersion"])
+                    != known["metadata"]["resourceVersion"]
+                ):
+                    return _status(409, "Conflict", "the ResourceVersion in the precondition does not match")
+                if known["metadata"].get("finalizers"):
+                    going = known["metadata"] | {"deletionTimestamp": "2026-03-01T12:00:00Z"}
+                    return web.json_response(self.put(plural, known | {"metadata": going}))
                 self.delete(plural, namespace, name)
                 return web.json_response({"kind": "Status", "status": "Success"})
             case _:

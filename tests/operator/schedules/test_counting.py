@@ -35,7 +35,7 @@ class Seen:
 
     def _changed(self, _plural: str, old: Any, new: Any) -> None:
         if new is not None:
-            self.view.run_changed(new)
+            self.view.run_changed(old, new)
         self.marked.append(observe.counted_by(old, new))
 
     def put(self, body: Body) -> None:

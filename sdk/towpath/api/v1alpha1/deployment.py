@@ -96,7 +96,9 @@ class ConcurrencySpec(Model):
 
 
 class HistorySpec(Model):
-    """Which runs of a Deployment are kept once they have ended; what is not said keeps all of them."""
+    """Which runs of a Deployment are kept once they have ended; what is not said keeps all of them. A run goes when one
+    of these says so, with all that it called. Runs that other runs called go with those, and do not count; nor do runs
+    with a ttlSecondsAfterFinished of their own."""
 
     succeeded: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """How many that COMPLETED are kept, the latest."""

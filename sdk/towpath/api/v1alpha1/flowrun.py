@@ -117,17 +117,29 @@ class FlowRunSpec(Model):
     """Overrides the flow's infraRetries."""
     result_storage: Annotated[str, Field(max_length=512)] | None = None
     """Where a result too large for the status goes: a path or any fsspec URL that the run and its readers reach."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """For how long after its end the run is kept, whatever its deployment's history says; it may change as long as the
+    run is there. Without it that history counts, else the operator's own setting, which keeps runs for ever."""
 
 
 #: What may be asked of a run that there is.
-_WISHES: Final = ("cancel", "cancel_mode", "pause", "suspend", "answers", "priority", "retry_after_attempt")
+_WISHES: Final = (
+    "cancel",
+    "cancel_mode",
+    "pause",
+    "suspend",
+    "answers",
+    "priority",
+    "retry_after_attempt",
+    "ttl_seconds_after_finished",
+)
 
 
 def _immutable(field: str) -> Rule:
     return Rule(
         unchanged(field),
-        "immutable: of a run's spec only cancel, cancelMode, pause, suspend, answers, priority and retryAfterAttempt"
-        " may change; create another FlowRun",
+        "immutable: of a run's spec only cancel, cancelMode, pause, suspend, answers, priority, retryAfterAttempt and"
+        " ttlSecondsAfterFinished may change; create another FlowRun",
         field_path=f".{field}",
         reason="FieldValueForbidden",
     )
