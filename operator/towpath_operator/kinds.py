@@ -15,10 +15,11 @@ CONCURRENCY_LIMITS: Final = Resource(names.GROUP, names.VERSION, "concurrencylim
 _OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 JOBS: Final = Resource("batch", "v1", "jobs", "Job", _OURS)
 PODS: Final = Resource("", "v1", "pods", "Pod", _OURS)
+REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", "ControllerRevision", _OURS)
 EVENTS: Final = Resource("", "v1", "events", "Event")
 
 #: Kinds that kopf watches: our own, of which there are few changes.
-BY_KOPF: Final = (FLOWS, DEPLOYMENTS, FLOWRUNS)
-#: Kinds that reflectors watch: many objects, many changes, and only those with our label.
-BY_REFLECTOR: Final = (JOBS, PODS)
+BY_KOPF: Final = (FLOWS, DEPLOYMENTS, FLOWRUNS, QUEUES, CONCURRENCY_LIMITS)
+#: Kinds that reflectors watch, and only those objects that have our label.
+BY_REFLECTOR: Final = (JOBS, PODS, REVISIONS)
 BY_PLURAL: Final = {resource.plural: resource for resource in (*BY_KOPF, *BY_REFLECTOR)}

@@ -25,6 +25,7 @@ from tests.operator.runtime.clock import real_time, until
 from towpath import names
 from towpath_operator import app
 from towpath_operator.app import Operator
+from towpath_operator.kinds import BY_PLURAL
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.runtime.connection import Connection
 from towpath_operator.settings import Settings
@@ -286,12 +287,12 @@ async def test_a_silent_watch_makes_the_probe_fail(monkeypatch: pytest.MonkeyPat
     """When nothing is heard of a kind any more, kopf's kinds among them, /healthz says so."""
     async with serving() as server, operating(server) as operator:
         await ready(operator)
-        await until(lambda: len(operator._health._heard) == 5)
+        await until(lambda: len(operator._health._heard) == len(BY_PLURAL))
         assert await probe(operator, "/healthz") == (200, "ok\n")
         monkeypatch.setattr(operator._health, "_stale_seconds", -1.0)
         status, text = await probe(operator, "/healthz")
         assert status == 503
-        for plural in ("flows", "deployments", "flowruns", "jobs", "pods"):
+        for plural in BY_PLURAL:
             assert f"The watch on {plural} was last heard" in text
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from towpath import names
 from towpath_operator.reconcile.policy import Policy
 from towpath_operator.specs.resolved import ResolvedRun
+from towpath_operator.specs.revisions import ANNOTATION as REVISION
 from towpath_operator.specs.templates import CREDENTIALS_VOLUME, Json, handed_down, merged
 from towpath_operator.specs.terms import ANNOTATION, Terms
 
@@ -40,7 +41,7 @@ def build_job(run: ResolvedRun, attempt: int, policy: Policy) -> Json:
             "name": names.job_name(run.name, run.uid, attempt),
             "namespace": run.namespace,
             "labels": dict(labels),
-            "annotations": terms,
+            "annotations": terms | ({REVISION: run.revision.name} if run.revision else {}),
             "ownerReferences": [
                 {
                     "apiVersion": names.API_VERSION,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from towpath_operator.specs.revisions import Revision
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRun:
@@ -38,6 +40,8 @@ class ResolvedRun:
     """What overrides the decorator's retries; None leaves them."""
     infra_retries: int = 3
     result_storage: str = ""
+    revision: Revision | None = None
+    """What of it later attempts must find as it is; None: the run itself says it all."""
 
     @property
     def reports_itself(self) -> bool:

@@ -216,6 +216,9 @@ class FlowRunStatus(Model):
     """Pod of the attempt."""
     flow: Annotated[str, Field(max_length=63)] | None = None
     """Name of the flow, as resolved."""
+    revision: Annotated[str, Field(max_length=63)] | None = None
+    """ControllerRevision that keeps what the first attempt was made of, for the later ones; absent if the run's own
+    spec says it all."""
     start_time: Moment | None = None
     """When the current attempt began to run."""
     completion_time: Moment | None = None
