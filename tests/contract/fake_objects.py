@@ -14,7 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 Body = dict[str, Any]
-KINDS = {"flowruns": "FlowRun", "deployments": "Deployment", "flows": "Flow"}
+KINDS = {
+    "flowruns": "FlowRun",
+    "deployments": "Deployment",
+    "flows": "Flow",
+    "queues": "Queue",
+    "concurrencylimits": "ConcurrencyLimit",
+}
 TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 
 

@@ -104,8 +104,9 @@ def _at(limit: LimitInUse, now: datetime) -> Iterator[str]:
 
 def _claimant(claimant: Claimant, now: datetime) -> str:
     slots = f", {claimant.occupy} slots" if claimant.occupy > 1 else ""
-    process = "" if claimant.run is None else f" in process {claimant.process}"
-    return f"{claimant}{process}{slots}, for {duration((now - claimant.since).total_seconds())}"
+    process = "" if claimant.run is None or claimant.process is None else f" in process {claimant.process}"
+    since = "" if claimant.since is None else f", for {duration((now - claimant.since).total_seconds())}"
+    return f"{claimant}{process}{slots}{since}"
 
 
 def _of(claimant: Claimant, limit: LimitInUse) -> str:

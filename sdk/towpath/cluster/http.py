@@ -95,6 +95,10 @@ class HttpCluster:
         """Read all Deployments of Towpath's own kind."""
         return self._list("deployments", Selector())
 
+    def list_limits(self) -> Listing:
+        """Read all ConcurrencyLimits."""
+        return self._list("concurrencylimits", Selector())
+
     def send(self, request: plan.Request) -> dict[str, Any]:
         """Send a request that somebody else has planned, such as `console`."""
         return self._send(request)

@@ -80,7 +80,7 @@ class Watch(Protocol):
 
 
 class Cluster(Protocol):
-    """The runs and deployments of one namespace."""
+    """The runs, deployments and limits of one namespace."""
 
     @property
     def namespace(self) -> str:
@@ -113,6 +113,10 @@ class Cluster(Protocol):
 
     def list_deployments(self) -> Listing:
         """Read all Deployments of Towpath's own kind."""
+        ...
+
+    def list_limits(self) -> Listing:
+        """Read all ConcurrencyLimits."""
         ...
 
     def with_patience(self, seconds: float) -> Cluster:

@@ -63,13 +63,14 @@ class RunReporter:
         *,
         termination_log: Path | None = None,
         children: Callable[[], Mapping[str, int]] = dict,
+        latest: Callable[[], Body | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._cluster, self._own = cluster, own
-        self._termination_log, self._children = termination_log, children
+        self._termination_log, self._children, self._latest = termination_log, children, latest
         self._now, self._sleep, self._monotonic, self._chance = now, sleep, monotonic, chance
         self._seen: Body | None = None  # the run as last written; None: RUNNING is not reported yet
         self._why_cancelled = Reason.CANCELLED_BY_REQUEST
@@ -146,6 +147,7 @@ class RunReporter:
             self.left = True  # an end written by ourselves would look final, although another attempt may follow
             return
         try:
+            self._seen = self._latest() or self._seen  # others in this process write into the status, too
             self._write(new_state, fields, END_SECONDS_TOLD if self.told and whole else END_SECONDS)
         except RunOver:
             log.info("The run ended, or went on with another attempt, without this one: its end is not reported.")

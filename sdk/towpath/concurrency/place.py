@@ -1,4 +1,4 @@
-"""Where limits are kept, for code that runs here: in the history file on one machine."""
+"""Where limits are kept, for code that runs here: in the history file on one machine, or in the cluster of a pod."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from towpath.concurrency.nowhere import Nowhere
 from towpath.concurrency.port import Slots
 from towpath.names import ENV_RUN
 
-_IN_A_POD = (
-    "This run is in a cluster, where Towpath keeps no limits yet: they hold among the runs of one machine only."
-    " Bound what the flow does at once by its task runner, such as ThreadPoolTaskRunner(max_workers=4)."
+_IN_A_HELPER = (
+    "This process was started by the code of a run in a cluster, and slots are counted in the process of the run's flow"
+    " alone. Ask for them there, or in a task: tasks in process pools and on Dask ask there by themselves."
 )
 _SWITCHED_OFF = (
     "Limits are kept in the history, which is switched off: TOWPATH_HISTORY is 'off'. Unset it, or name a file in it."
@@ -20,7 +20,9 @@ _SWITCHED_OFF = (
 def slots() -> Slots:
     """Give the place where the limits are that hold here."""
     if os.environ.get(ENV_RUN):
-        return Nowhere(_IN_A_POD)
+        from towpath.cluster.own_slots import slots_of_process
+
+        return slots_of_process() or Nowhere(_IN_A_HELPER)
     from towpath.history.place import history_file
 
     path = history_file()

@@ -97,12 +97,12 @@ class Claimant:
     run_id: str | None
     task_run: str | None
     """Name of the task run; None if the flow itself wants them."""
-    process: int
-    """Process id."""
+    process: int | None
+    """Process id; None if it is in a pod."""
     occupy: int
     limits: Sequence[str]
-    since: datetime
-    """When it got them, or asked for them."""
+    since: datetime | None = None
+    """When it got them, or asked for them; None if that is not known."""
 
     def __str__(self) -> str:
         """Name it in a sentence: `task run 'load-3' of flow run 'witty-otter'`."""

@@ -73,6 +73,7 @@ class Attempt:
         from towpath import settings
         from towpath.cluster.connect import connect
         from towpath.cluster.launcher import ClusterLauncher, set_launcher_of_process
+        from towpath.cluster.own_watch import own_watch
         from towpath.cluster.reports import RunReporter
         from towpath.engine.interrupts import Interrupt
         from towpath.runs import FlowRun
@@ -97,6 +98,7 @@ class Attempt:
             own,
             termination_log=_termination_log(environment),
             children=self._launcher.counts,
+            latest=own_watch().latest,
         )
         self._interrupt = Interrupt()
         self._reported = False
@@ -162,6 +164,9 @@ class Attempt:
 
     def close(self) -> None:
         """Let go of the cluster."""
+        from towpath.cluster.own_slots import close_slots
+
+        close_slots()
         self._launcher.close()
         self._cluster.close()
 

@@ -59,6 +59,11 @@ class MemoryCluster:
         listed = self.objects.listing("deployments", self.namespace, {})
         return Listing(tuple(listed["items"]), listed["metadata"]["resourceVersion"])
 
+    def list_limits(self) -> Listing:
+        self._meet("list_limits")
+        listed = self.objects.listing("concurrencylimits", self.namespace, {})
+        return Listing(tuple(listed["items"]), listed["metadata"]["resourceVersion"])
+
     def with_patience(self, seconds: float) -> MemoryCluster:
         self.patience.append(seconds)
         return self

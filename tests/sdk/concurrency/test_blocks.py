@@ -219,18 +219,22 @@ def test_strict_raises_for_a_limit_that_does_not_exist(file: Path, exists: bool)
 
 
 @pytest.mark.parametrize(
-    ("setting", "says"),
-    [("off", "switched off: TOWPATH_HISTORY is 'off'"), ("", "in a cluster, where Towpath keeps no limits yet")],
-    ids=["no history", "a pod"],
+    ("settings", "says"),
+    [
+        ({"TOWPATH_HISTORY": "off"}, "switched off: TOWPATH_HISTORY is 'off'"),
+        (
+            {"TOWPATH_RUN": "nightly-1", "TOWPATH_RUN_UID": "1", "TOWPATH_ENTRYPOINT": "etl.py:nightly"},
+            "counted in the process of the run's flow alone",
+        ),
+    ],
+    ids=["no history", "a process beside a pod's own"],
 )
 def test_where_there_can_be_no_limits_they_do_not_pass_in_silence(
-    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, setting: str, says: str
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, settings: dict[str, str], says: str
 ) -> None:
-    """With the history off, and in a pod, a block warns, a strict one raises, and making a limit is refused."""
-    if setting:
-        monkeypatch.setenv("TOWPATH_HISTORY", setting)
-    else:
-        monkeypatch.setenv("TOWPATH_RUN", "nightly-1")
+    """With the history off, and in a process that a pod's code has started, a block warns, a strict one raises, and making a limit is refused."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     caplog.set_level(logging.WARNING, "towpath")
     with concurrency("db"):
         assert [message for message in caplog.messages if says in message]
