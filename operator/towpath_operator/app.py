@@ -32,7 +32,7 @@ from towpath_operator.health import Health
 from towpath_operator.kinds import BY_KOPF, BY_PLURAL, BY_REFLECTOR, EVENTS
 from towpath_operator.logs import field_of
 from towpath_operator.metrics import Metrics
-from towpath_operator.reconcile import deployment, flow, flowrun, history, revision
+from towpath_operator.reconcile import deployment, flow, flowrun, history, lane_status, revision
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.reading import mapping
 from towpath_operator.runtime.backoff import Backoff
@@ -335,6 +335,9 @@ class Operator:
                 return await self._apply(flow.decide(found, now) if found else Decision())
             case "deployments":
                 return await self._look_at_deployment(key, now, about)
+            case "queues" | "concurrencylimits":
+                lane = self._view.lane(key)
+                return await self._apply(lane_status.decide(key.plural, lane, now) if lane else Decision())
             case observe.HISTORY:
                 ended = observe.history(self._view, key.namespace, key.name, self._policy)
                 return await self._apply(history.decide(ended, now))

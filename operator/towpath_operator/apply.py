@@ -78,7 +78,7 @@ class RunRefusedError(TowpathError):
 
 
 def is_final(error: ClusterError) -> bool:
-    """Tell whether a write that failed has surely not been done; a server that gave no clear answer may have done it."""
+    """Tell whether a write that failed was surely not done; a server that gave no clear answer may have done it."""
     return not isinstance(error, Unreachable) and not (isinstance(error, ApiError) and error.status >= 500)
 
 

@@ -10,6 +10,7 @@ from towpath.states import StateType
 from towpath_operator.ended import EndedRuns, Order
 from towpath_operator.lanes.lanes import Lanes
 from towpath_operator.observe import HISTORY, Key, live_run_of, waits_for
+from towpath_operator.reconcile.lane_status import ObservedLane
 from towpath_operator.reconcile.observed import EndedRun
 from towpath_operator.reconcile.reading import mapping, moment, text
 from towpath_operator.reconcile.verdicts import Turn
@@ -110,6 +111,11 @@ class StoreView:
     def turn(self, namespace: str, name: str) -> Turn:
         """Tell whether it is a run's turn to begin."""
         return self.lanes.turn(Key("flowruns", namespace, name))
+
+    def lane(self, key: Key) -> ObservedLane | None:
+        """Give what is known of a Queue or a ConcurrencyLimit, or None if there is no such object."""
+        body = self.get(*key)
+        return None if body is None else self.lanes.observed(key, body)
 
     def _note_success(self, run: Body) -> None:
         name = text(run, "spec", "deploymentRef")

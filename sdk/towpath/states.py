@@ -373,4 +373,9 @@ class Reason(StrEnum):
     RETRY_BY_REQUEST = "RetryByRequest"  # spec.retryAfterAttempt asked for one more attempt
     SUSPENDED_BY_REQUEST = "SuspendedByRequest"  # spec.suspend is set: the run does not begin
     RESUMED = "Resumed"  # a suspended run begins anew
+    AWAITING_SLOT = "AwaitingConcurrencySlot"  # it is not the run's turn in a queue or limit that it is under
+    LIMIT_REACHED = "ConcurrencyLimitReached"  # as many of its Deployment's runs as may; onConflict is CancelNew
+    SUPERSEDED = "Superseded"  # a later run of its Deployment takes its place; onConflict is CancelRunning
+    QUEUE_NOT_FOUND = "QueueNotFound"  # queue names no Queue (yet)
+    LIMIT_NOT_FOUND = "ConcurrencyLimitNotFound"  # limits name a ConcurrencyLimit that does not exist (yet)
     CANCELLED_NOW = "CancelledNow"  # cancelled with cancelMode Now, here or above: killed without a grace period

@@ -13,7 +13,9 @@ from towpath import names
 from towpath.api.v1alpha1.flowrun_status import FlowRunStatus
 from towpath.states import StateType, may_follow
 from towpath_operator import observe
+from towpath_operator.lanes.lanes import Lanes
 from towpath_operator.observe import Key
+from towpath_operator.reconcile.verdicts import Turn
 
 Body = dict[str, Any]
 NAMESPACE = "team-a"
@@ -95,6 +97,7 @@ class Seen:
         self.bodies: dict[Key, Body] = {}
         self.read = dict.fromkeys(PLURALS, 0)
         self.dead: set[str] = set()
+        self.lanes = Lanes(self.get)
         for plural in PLURALS:  # lists are not taken at the same moment: Jobs and pods may be older than the runs
             for _ in range(len(api.log[plural]) - (0 if plural == "flowruns" else behind)):
                 self.next(plural)
@@ -114,6 +117,7 @@ class Seen:
         known = self.bodies.get(key)
         if known is not None and known["metadata"]["uid"] == uid:
             del self.bodies[key]
+            self.lanes.changed(plural, known, None)
         return body, True
 
     def put(self, plural: str, body: Body) -> bool:
@@ -125,6 +129,7 @@ class Seen:
         if known is not None and int(known["metadata"]["resourceVersion"]) >= int(body["metadata"]["resourceVersion"]):
             return False
         self.bodies[key] = body
+        self.lanes.changed(plural, known, body)
         return True
 
     def get(self, plural: str, namespace: str, name: str) -> Body | None:
@@ -141,6 +146,9 @@ class Seen:
 
     def runs_waiting_for(self, plural: str, namespace: str, name: str) -> list[Body]:
         return self._where("flowruns", lambda run: observe.waits_for(run) == Key(plural, namespace, name))
+
+    def turn(self, namespace: str, name: str) -> Turn:
+        return self.lanes.turn(Key("flowruns", namespace, name))
 
     def deployments_of_flow(self, namespace: str, name: str) -> list[Body]:
         return []

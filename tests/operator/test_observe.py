@@ -12,6 +12,7 @@ from tests.builders import NAMESPACE, job_name_of, make_deployment, make_flow, m
 from towpath_operator import observe
 from towpath_operator.observe import Key
 from towpath_operator.reconcile.policy import Policy
+from towpath_operator.reconcile.verdicts import GOES, Turn
 
 Body = dict[str, Any]
 
@@ -25,6 +26,9 @@ class Bodies:
     def get(self, plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         found = (b for b in self.bodies.get(plural, ()) if b["metadata"]["namespace"] == namespace)
         return next((b for b in found if b["metadata"]["name"] == name), None)
+
+    def turn(self, namespace: str, name: str) -> Turn:
+        return GOES
 
     def pods_of_job(self, namespace: str, job_name: str) -> list[Body]:
         pods = self.bodies.get("pods", ())

@@ -13,7 +13,7 @@ from towpath_operator.reconcile.pods import is_deleting, is_finished, owned_job
 from towpath_operator.reconcile.reading import integer, moment, value
 from towpath_operator.reconcile.run import Run
 
-_BY_CANCEL = frozenset({Reason.CANCELLED_BY_REQUEST, Reason.CANCELLED_NOW, Reason.PARENT_ENDED})
+_BY_CANCEL = frozenset({Reason.CANCELLED_BY_REQUEST, Reason.CANCELLED_NOW, Reason.PARENT_ENDED, Reason.SUPERSEDED})
 
 
 def decide(observed: ObservedFlowRun, run: Run, now: datetime) -> Decision:

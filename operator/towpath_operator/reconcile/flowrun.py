@@ -16,6 +16,7 @@ from towpath_operator.reconcile.guard import guarded
 from towpath_operator.reconcile.observed import ObservedFlowRun
 from towpath_operator.reconcile.pods import is_deleting
 from towpath_operator.reconcile.run import Run
+from towpath_operator.reconcile.turn import superseded
 from towpath_operator.reconcile.wish import wish_to_cancel
 
 
@@ -49,7 +50,7 @@ def _decide(observed: ObservedFlowRun, now: datetime) -> Decision:
         return Decision()  # Job and children are owned by it, and are collected with it
     if run.state in TERMINAL:
         return after.decide(observed, run, now)
-    wish = wish_to_cancel(run, observed.parent)
+    wish = wish_to_cancel(run, observed.parent) or superseded(observed.turn)
     if suspended.is_suspended(run):
         return suspended.decide(observed, run, wish, now)
     if attempt.has_begun(observed, run):

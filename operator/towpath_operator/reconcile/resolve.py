@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from towpath import names
 from towpath.states import Reason
+from towpath_operator.reconcile.claims import queue_of
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
 from towpath_operator.reconcile.parameters import check_parameters
 from towpath_operator.reconcile.problem import Problem
@@ -15,6 +16,7 @@ from towpath_operator.reconcile.reading import integer, mapping, text, texts, va
 from towpath_operator.reconcile.run import Run
 from towpath_operator.specs import templates
 from towpath_operator.specs.resolved import ResolvedRun
+from towpath_operator.specs.revisions import Revision
 from towpath_operator.specs.terms import Terms
 
 _T = TypeVar("_T")
@@ -22,7 +24,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A Flow or Deployment that does not exist yet; the order in which things are applied is free."""
+    """A Flow, Deployment, Queue or ConcurrencyLimit that does not exist yet: the order of applying things is free."""
 
     reason: Reason
     message: str
@@ -37,8 +39,10 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
     found = _flow_spec(observed, run)
     if isinstance(found, Missing | Problem):
         return found
+    if missing := _missing_lane(observed, run):
+        return missing
     flow_name, flow_spec = found
-    deployment_spec = mapping(observed.deployment, "spec") if text(run.spec, "deploymentRef") else {}
+    deployment_spec, queue_spec = _deployment_spec(observed, run), _queue_spec(observed)
     specs = (flow_spec, deployment_spec, run.spec)
     terms = terms_from_specs(observed, run)
     if problem := check_code(flow_spec):
@@ -48,7 +52,7 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
         return problem
     if problem := _check_depth(run):
         return problem
-    for spec in specs:
+    for spec in (queue_spec, *specs):
         if problem := check_template(spec):
             return problem
     return ResolvedRun(
@@ -61,7 +65,7 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
         command=tuple(texts(flow_spec, "command")),
         parameters=parameters,
         tags=tuple(dict.fromkeys([*texts(deployment_spec, "tags"), *texts(run.spec, "tags")])),
-        templates=tuple(mapping(spec, "template") for spec in specs if mapping(spec, "template")),
+        templates=tuple(mapping(spec, "template") for spec in (queue_spec, *specs) if mapping(spec, "template")),
         deployment=text(run.spec, "deploymentRef"),
         parent=text(run.spec, "parent", "name"),
         root_run=_root_run(observed, run),
@@ -71,14 +75,19 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
         retries=_last(integer(spec, "retries") for spec in specs),
         infra_retries=terms.infra_retries,
         result_storage=_last(text(spec, "resultStorage") or None for spec in specs) or "",
+        revision=observed.revision
+        or Revision.of(
+            flow_name, flow={} if mapping(run.spec, "flow") else flow_spec, deployment=deployment_spec, queue=queue_spec
+        ),
     )
 
 
 def terms_from_specs(observed: ObservedFlowRun, run: Run) -> Terms:
     """Settle the terms of a run from what is known of its specs, even if some of them are missing."""
     policy = observed.policy
-    flow_spec = mapping(run.spec, "flow") or mapping(observed.flow, "spec")
-    specs = (flow_spec, mapping(observed.deployment, "spec"), run.spec)
+    settled = observed.revision
+    flow_spec = mapping(run.spec, "flow") or (settled.flow if settled else mapping(observed.flow, "spec"))
+    specs = (flow_spec, _deployment_spec(observed, run), run.spec)
     pending = _last(integer(spec, "pendingTimeoutSeconds") for spec in specs)
     infra_retries = _last(integer(spec, "infraRetries") for spec in specs)
     return Terms(
@@ -95,6 +104,8 @@ def flow_of(observed: ObservedFlowRun, run: Run) -> str:
     inline = mapping(run.spec, "flow")
     if inline:
         return _name_of_inline(inline)
+    if settled := observed.revision:
+        return settled.flow_name
     if observed.flow is not None:
         return name_of_flow(observed.flow)
     reference = text(run.spec, "flowRef") or text(observed.deployment, "spec", "flowRef")
@@ -133,6 +144,37 @@ def name_of_flow(flow: Body) -> str:
     return names.slug(text(flow, "spec", "name") or text(flow, "metadata", "name"))
 
 
+def _deployment_spec(observed: ObservedFlowRun, run: Run) -> Mapping[str, Any]:
+    """Give the Deployment's spec as it was when the run's first Job was made, or else as it is."""
+    if settled := observed.revision:
+        return settled.deployment
+    return mapping(observed.deployment, "spec") if text(run.spec, "deploymentRef") else {}
+
+
+def _queue_spec(observed: ObservedFlowRun) -> Mapping[str, Any]:
+    """Give the Queue's spec, whose template is below the flow's."""
+    return observed.revision.queue if observed.revision else mapping(observed.queue, "spec")
+
+
+def _missing_lane(observed: ObservedFlowRun, run: Run) -> Missing | Problem | None:
+    """Say which Queue or ConcurrencyLimit a run names that it cannot take its turn in; one that has begun goes on."""
+    if run.attempt:
+        return None
+    if (queue := queue_of(observed.run, observed.deployment)) and observed.queue is None:
+        said = f"There is no Queue {queue!r} in namespace {run.namespace!r}. Apply it, or name another in a new run."
+        return Missing(Reason.QUEUE_NOT_FOUND, said, f"Queue {queue}")
+    for name, limit in observed.limits.items():
+        if limit is None:
+            said = f"There is no ConcurrencyLimit {name!r} in namespace {run.namespace!r}. Apply it, or name another."
+            return Missing(Reason.LIMIT_NOT_FOUND, said, f"ConcurrencyLimit {name}")
+        if text(limit, "spec", "slotDecayPerSecond"):
+            return _invalid(
+                f"ConcurrencyLimit {name!r} has a rate, slotDecayPerSecond: it is for code in runs, not for runs. Name"
+                " one without."
+            )
+    return None
+
+
 def _flow_spec(observed: ObservedFlowRun, run: Run) -> tuple[str, Mapping[str, Any]] | Missing | Problem:
     inline = mapping(run.spec, "flow")
     flow_ref, deployment_ref = text(run.spec, "flowRef"), text(run.spec, "deploymentRef")
@@ -140,6 +182,8 @@ def _flow_spec(observed: ObservedFlowRun, run: Run) -> tuple[str, Mapping[str, A
         return _invalid("A run names exactly one of flowRef, deploymentRef and flow. Create a new run that does.")
     if inline:
         return _name_of_inline(inline), inline
+    if settled := observed.revision:
+        return settled.flow_name, settled.flow
     if deployment_ref:
         if observed.deployment is None:
             return Missing(

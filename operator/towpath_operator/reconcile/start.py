@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from towpath import limits
 from towpath.limits import cut
 from towpath.states import Reason, StateType
-from towpath_operator.reconcile import ends, suspended
+from towpath_operator.reconcile import ends, suspended, turn
 from towpath_operator.reconcile.closing import end_run, stop_job
 from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, CreateJob, Decision
 from towpath_operator.reconcile.observed import ObservedFlowRun
@@ -55,7 +55,11 @@ def _decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetim
         return hold
     if isinstance(resolution, Missing):
         return _wait_for_reference(observed, run, resolution, now)
-    return _previous_attempt(observed, run, now) or _create(observed, run, resolution, now)
+    return (
+        _previous_attempt(observed, run, now)
+        or turn.wait(observed.turn, run, now, flow=resolution.flow)
+        or _create(observed, run, resolution, now)
+    )
 
 
 def refused(observed: ObservedFlowRun, run: Run, status_code: int, message: str, now: datetime) -> Decision:
