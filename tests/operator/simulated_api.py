@@ -22,6 +22,8 @@ NAMESPACE = "team-a"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 JOB_LABEL = "batch.kubernetes.io/job-name"
 PLURALS = ("flowruns", "jobs", "pods")
+#: All kinds: also those that only some tests have objects of.
+KINDS = (*PLURALS, "flows", "deployments", "controllerrevisions")
 
 
 class LawBrokenError(AssertionError):
@@ -41,7 +43,7 @@ class Api:
     """Objects as they are, and a log of changes for each kind that watches read at their own pace."""
 
     objects: dict[Key, Body] = field(default_factory=dict)
-    log: dict[str, list[tuple[str, Body]]] = field(default_factory=lambda: {plural: [] for plural in PLURALS})
+    log: dict[str, list[tuple[str, Body]]] = field(default_factory=lambda: {plural: [] for plural in KINDS})
     version: int = 0
 
     def put(self, plural: str, body: Body) -> Body:
@@ -95,11 +97,11 @@ class Seen:
     def __init__(self, api: Api, behind: int = 0) -> None:
         self.api = api
         self.bodies: dict[Key, Body] = {}
-        self.read = dict.fromkeys(PLURALS, 0)
+        self.read = dict.fromkeys(KINDS, 0)
         self.dead: set[str] = set()
         self.lanes = Lanes(self.get)
-        for plural in PLURALS:  # lists are not taken at the same moment: Jobs and pods may be older than the runs
-            for _ in range(len(api.log[plural]) - (0 if plural == "flowruns" else behind)):
+        for plural in KINDS:  # lists are not taken at the same moment: Jobs and pods may be older than the runs
+            for _ in range(len(api.log[plural]) - (behind if plural in {"jobs", "pods"} else 0)):
                 self.next(plural)
 
     def behind(self, plural: str) -> int:
@@ -149,6 +151,9 @@ class Seen:
 
     def turn(self, namespace: str, name: str) -> Turn:
         return self.lanes.turn(Key("flowruns", namespace, name))
+
+    def runs_of_revision(self, namespace: str, name: str) -> int:
+        return len(self._where("flowruns", lambda run: (run.get("status") or {}).get("revision") == name))
 
     def deployments_of_flow(self, namespace: str, name: str) -> list[Body]:
         return []

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.operator.simulated_api import (
+    KINDS,
     NAMESPACE,
-    PLURALS,
     Body,
     KilledError,
     LawBrokenError,
@@ -171,7 +171,7 @@ class World(Cluster):
     def operator_step(self) -> bool:
         """Let the operator see all there is and do all it has to do at this moment; tell whether it did anything."""
         busy = False
-        for plural in PLURALS:
+        for plural in KINDS:
             while self.seen.behind(plural):
                 busy = True
                 self.watch(plural)
@@ -181,14 +181,20 @@ class World(Cluster):
                 self.dirty[key] = None
         for key in list(self.dirty):
             busy = True
+            self.look_at(key)
+        return busy
+
+    def look_at(self, key: Key) -> None:
+        """Let the operator do what it has to do about an object, and make sure that it then rests."""
+        self.dirty.pop(key, None)
+        if key.plural == "flowruns":
             self.reconcile(key.name)
             self.check_rest(key.name)
-        return busy
 
     def check_rest(self, name: str) -> None:
         """Make sure that deciding comes to rest at once when nothing else happens than what it causes itself."""
         for _ in range(3):
-            for plural in PLURALS:
+            for plural in KINDS:
                 while self.seen.behind(plural):
                     self.watch(plural)
             observed = observe.flowrun(self.seen, NAMESPACE, name)
