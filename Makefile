@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CLUSTER_TOOL := $(PYTHON) -m tests.cluster
 DATA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/towpath/data
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix unit contract e2e bench bench-peers data cluster-up cluster-down cluster-status images generate build clean
+.PHONY: help demo test check fix unit contract e2e chaos bench bench-peers data cluster-up cluster-down cluster-status images generate build clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ contract: $(STAMP) cluster-up ## what must hold on a real API server
 
 e2e: $(STAMP) cluster-up ## the whole of Towpath on a real cluster
 	$(BIN)/python -m pytest -q --timeout 600 -m cluster tests/e2e
+
+chaos: $(STAMP) ## beat a real cluster, and hold its whole history against the laws; SEED=… ROUNDS=… THEME=… repeat
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(THEME),--theme '$(THEME)')
 
 bench: $(STAMP) cluster-up ## the budgets, as ratios measured in one run
 	$(BIN)/python -m pytest -q -s --timeout 600 tests/bench

@@ -30,6 +30,7 @@ from towpath_operator.reconcile.decision import (
     PatchRevision,
     PatchStatus,
     TellMissed,
+    TellRetry,
 )
 from towpath_operator.reconcile.reading import mappings, text
 from towpath_operator.reconcile.revision import marked
@@ -107,6 +108,7 @@ class Applier:
 
     Args:
         removed: told of each FlowRun that is removed, as it was last seen.
+        retried: told of each that gets a new attempt after an infrastructure failure, and of the failure's reason.
     """
 
     def __init__(
@@ -117,12 +119,14 @@ class Applier:
         tally: Tally,
         *,
         removed: Callable[[Mapping[str, Any]], None] = lambda _run: None,
+        retried: Callable[[Mapping[str, Any], str], None] = lambda _run, _reason: None,
     ) -> None:
         self._client = client
         self._store = store
         self._recorder = recorder
         self._tally = tally
         self._removed = removed
+        self._retried = retried
 
     async def apply(self, decision: Decision) -> None:
         """Do the actions of a decision in order.
@@ -160,6 +164,9 @@ class Applier:
                 await self._confirm_unchanged(action)
             case ConfirmPodsEnded():
                 await self._confirm_pods_ended(action)
+            case TellRetry():
+                if run := self._store.get("flowruns", action.namespace, action.run):
+                    self._retried(run, action.reason)
             case TellMissed():
                 self._tally.runs_missed(action.namespace, action.deployment, action.schedule, action.count)
 

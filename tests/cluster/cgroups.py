@@ -54,3 +54,13 @@ def remove_cgroup(name: str) -> None:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"cgroup {top} still has processes")
                 time.sleep(0.05)
+
+
+def processes_in(name: str) -> dict[int, str]:
+    """Return the processes of all containers below a cgroup: by pid, the path of the container's own cgroup."""
+    found = {}
+    for hierarchy in _hierarchies():
+        for file in (hierarchy / name).rglob("cgroup.procs"):
+            with suppress(OSError):  # its container has ended
+                found |= dict.fromkeys(map(int, file.read_text().split()), str(file.parent.relative_to(hierarchy)))
+    return found

@@ -26,6 +26,8 @@ SANDBOX_IMAGE = "localhost/pause:1"
 # Stock flags let the controller-manager make 20 requests a second: 3 Jobs a second, whatever product makes them.
 TUNED_CONTROLLER_MANAGER = "--kube-api-qps=300 --kube-api-burst=600 --concurrent-job-syncs=20"
 CONTROLLER_MANAGER_FLAGS = "TOWPATH_CLUSTER_CONTROLLER_MANAGER_FLAGS"
+# "bodies": the audit log says of what runs are made of not only that it was written, but what.
+AUDIT = "TOWPATH_CLUSTER_AUDIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +208,18 @@ def kubelet_configuration(addresses: Addresses, cgroup: str) -> dict[str, object
     }
 
 
-def audit_policy() -> dict[str, object]:
+def audit_policy(environ: Mapping[str, str] = os.environ) -> dict[str, object]:
     """Return who is written down: every write, and reads by those that are not the cluster itself."""
+    whole = {
+        "level": "RequestResponse",
+        "verbs": ["create", "update", "patch", "delete"],
+        "resources": [
+            {"group": "towpath.dev"},
+            {"group": "batch", "resources": ["jobs", "jobs/status"]},
+            {"group": "", "resources": ["pods", "pods/status"]},
+            {"group": "coordination.k8s.io", "resources": ["leases"]},
+        ],
+    }
     cluster_itself = [
         "system:apiserver",
         "system:kube-scheduler",
@@ -221,6 +233,7 @@ def audit_policy() -> dict[str, object]:
         "rules": [
             {"level": "None", "nonResourceURLs": ["*"]},
             {"level": "None", "resources": [{"group": "coordination.k8s.io"}], "namespaces": ["kube-node-lease"]},
+            *([whole] if environ.get(AUDIT) == "bodies" else []),
             {"level": "None", "verbs": ["get", "list", "watch"], "users": cluster_itself},
             {
                 "level": "None",

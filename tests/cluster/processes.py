@@ -27,6 +27,22 @@ class Process:
         """Tell whether it still runs (a zombie does not)."""
         return start_ticks(self.pid) == self.start_ticks
 
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal that does not end it, such as SIGSTOP; return whether it is there to get it."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not self.alive:
+                return False
+            signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
     def end(self, number: signal.Signals = signal.SIGKILL, *, wait_seconds: float = 10.0) -> bool:
         """Send a signal and wait; return whether it is gone."""
         try:

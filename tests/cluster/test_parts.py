@@ -68,6 +68,14 @@ def test_flags_of_the_controller_manager(environ: dict[str, str], has: str, lack
     assert lacks not in words
 
 
+@pytest.mark.parametrize(("environ", "whole"), [({}, 0), ({components.AUDIT: "bodies"}, 1)], ids=["default", "bodies"])
+def test_the_audit_log_holds_bodies_when_asked_to(environ: dict[str, str], whole: int) -> None:
+    """They are many times what the rest is."""
+    levels = [rule["level"] for rule in components.audit_policy(environ)["rules"]]  # type: ignore[attr-defined]
+    assert levels.count("RequestResponse") == whole
+    assert levels[-1] == "Metadata"
+
+
 @pytest.mark.parametrize("component", components.COMPONENTS, ids=lambda component: component.name)
 def test_every_component_has_a_command_and_a_health_check(component: components.Component) -> None:
     """A component is found again by its program's name, so that is what its command starts."""

@@ -1,0 +1,215 @@
+"""One round: a namespace with Towpath in it, a workload, blows, calm, and what the judge is given of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from tests.chaos.blows import Field
+from tests.chaos.havoc import Planned
+from tests.chaos.history import Blow, History, Promise, read
+from tests.chaos.lives import name_of, state_of
+from tests.chaos.proxy import Proxy
+from tests.chaos.replicas import Replica
+from tests.chaos.workload import Piece, Workload
+from tests.cluster.api import Cluster
+from tests.installation import ROOT, SYSTEM
+from tests.kube import TOWPATH, ApiError, Body, Kube
+
+from towpath import names
+from towpath.states import TERMINAL
+
+OPERATORS = ("first", "second")
+NAME = "towpath-operator"  # as the chart calls account and Lease
+IDENTITY = f"system:serviceaccount:{SYSTEM}:{NAME}"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
+END_SECONDS = 240.0  # within which all runs end once all is well again
+T = TypeVar("T")
+
+
+@dataclass
+class Round:
+    """A namespace of its own, operators of this checkout, and all that happens in one round.
+
+    Args:
+        cluster: a cluster that may be broken.
+        kube: the same, as its administrator.
+        name: of the round and its namespace.
+        folder: for logs.
+        say: takes progress lines.
+    """
+
+    cluster: Cluster
+    kube: Kube
+    name: str
+    folder: Path
+    say: Callable[[str], None]
+
+    def play(self, workload: Workload, plan: list[Planned], seed: int) -> History:
+        """Let the workload run while the blows fall; give what happened."""
+        began = datetime.now(UTC)
+        self._install()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._operators(seed) as field:
+            runs = threading.Thread(target=self._run, args=(workload,), daemon=True)
+            self._apply(workload)
+            runs.start()
+            blows = list(self._strike(field, plan))
+            field.heal()
+            self.say(f"{self.name}  calm: waiting for the end of every run")
+            runs.join()
+            self._end(workload)
+            left = self._left()
+        promises = {piece.name: piece.promise for piece in workload.pieces} | dict(_scheduled(workload, left))
+        writes = [write for write in read(self.cluster.audit_log, self.name, leases=SYSTEM) if write.began > began]
+        return History(writes, left, blows, promises)
+
+    def leave(self) -> None:
+        """Remove the namespace; its end is not waited for."""
+        self.kube.delete(f"/api/v1/namespaces/{self.name}")
+
+    def _install(self) -> None:
+        """Make the namespace, with the rights and the policy that the chart gives; only the operators are ours."""
+        for namespace in (SYSTEM, self.name):
+            self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+        parts = ("runner", "operator-serviceaccount", "operator-rbac", "admission-policy")
+        chart = self.cluster.helm(
+            "template", "towpath", str(ROOT / "helm" / "towpath"), "--namespace", SYSTEM,
+            "--set-json", f"runnerNamespaces={json.dumps([self.name])}",
+            *(word for part in parts for word in ("--show-only", f"templates/{part}.yaml")),
+        )  # fmt: skip
+        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=chart)
+
+    @contextlib.contextmanager
+    def _operators(self, seed: int) -> Iterator[Field]:
+        self.kube.delete(f"{LEASES}/{NAME}")
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
+        self.kube.create(LEASES, body)  # one that is missing is left alone for a while
+        environ = {"TOWPATH_OPERATOR_NAMESPACES": self.name, "TOWPATH_OPERATOR_LEASE": f"{SYSTEM}/{NAME}"}
+        with Proxy(self.kube, OPERATORS, IDENTITY, seed) as proxy:
+            replicas = {name: Replica(name, proxy.seats[name].port, self.folder, environ) for name in OPERATORS}
+            try:
+                held = lambda one: bool(one and one["spec"].get("holderIdentity"))  # noqa: E731
+                self.kube.wait(f"{LEASES}/{NAME}", held, 60, "an operator that works")
+                yield Field(self.cluster.provider, self.kube, proxy, replicas, self.name, f"{LEASES}/{NAME}")  # type: ignore[arg-type]
+            finally:
+                for replica in replicas.values():
+                    replica.close()
+
+    def _apply(self, workload: Workload) -> None:
+        for body in (*workload.flows, *workload.queues, *workload.deployments):
+            self._create(f"{body['kind'].lower()}s", body)
+
+    def _strike(self, field: Field, plan: list[Planned]) -> Iterator[Blow]:
+        for number, planned in enumerate(plan):
+            time.sleep(planned.pause)
+            self.say(f"{self.name}  {planned}")
+            blow = self._insist(lambda planned=planned, number=number: field.strike(planned, number))  # type: ignore[misc]
+            if blow:
+                yield blow
+
+    def _run(self, workload: Workload) -> None:
+        """Start every piece at its time, and do with it what is to be done."""
+        began = time.monotonic()
+        for piece in workload.pieces:
+            time.sleep(max(0.0, began + piece.at - time.monotonic()))
+            self._start(piece)
+        for piece in workload.pieces:
+            if piece.cancel_depth is not None:
+                self._cancel(piece, piece.cancel_depth)
+        for piece in workload.pieces:
+            if piece.retry_after is not None:
+                self._retry(piece, piece.retry_after)
+
+    def _start(self, piece: Piece) -> None:
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": "FlowRun",
+            "metadata": {"name": piece.name},
+            "spec": piece.spec,
+        }
+        self._create("flowruns", body)
+
+    def _cancel(self, piece: Piece, depth: int) -> None:
+        """Wish a run's cancellation once its tree has so many runs, or does not grow so far in good time."""
+        tree, deadline = f"{names.LABEL_ROOT_RUN}={piece.name}", time.monotonic() + END_SECONDS / 2
+        count = lambda: len(self.kube.items(self._path("flowruns"), labelSelector=tree))  # noqa: E731
+        while self._insist(count) + 1 < depth and time.monotonic() < deadline:
+            time.sleep(0.5)
+        self._insist(lambda: self.kube.merge(self._path("flowruns", piece.name), {"spec": {"cancel": True}}))
+
+    def _retry(self, piece: Piece, attempt: int) -> None:
+        """Ask for one more attempt once that one has ended badly."""
+        path = self._path("flowruns", piece.name)
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            run = self._insist(lambda: self.kube.get(path))
+            if state_of(run) in TERMINAL:
+                if run["status"]["attempt"] == attempt and state_of(run) != "COMPLETED":
+                    self._insist(lambda: self.kube.merge(path, {"spec": {"retryAfterAttempt": attempt}}))
+                return
+            time.sleep(1.0)
+
+    def _end(self, workload: Workload) -> None:
+        """Let schedules make up for what they are behind with, suspend them, and wait for the end of every run."""
+        calm = datetime.now(UTC)
+        for deployment in workload.deployments:
+            path = self._path("deployments", name_of(deployment))
+            self._wait(path, lambda one: one["status"].get("lastScheduled", "") > f"{calm:%Y-%m-%dT%H:%M:%S}")
+            self._insist(lambda path=path: self.kube.merge(path, {"spec": {"suspend": True}}))  # type: ignore[misc]
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            runs = self.kube.items(self._path("flowruns"))
+            jobs = self.kube.items(self._path("jobs", group="/apis/batch/v1"))
+            if all(state_of(run) in TERMINAL for run in runs) and not any(job["status"].get("active") for job in jobs):
+                return
+            time.sleep(1.0)
+
+    def _wait(self, path: str, until: Callable[[Body], bool]) -> None:
+        deadline = time.monotonic() + END_SECONDS
+        while not until(self.kube.get(path)) and time.monotonic() < deadline:
+            time.sleep(0.5)
+
+    def _left(self) -> dict[str, list[Body]]:
+        left = {plural: self.kube.items(self._path(plural)) for plural in ("flowruns", "deployments", "queues")}
+        left["jobs"] = self.kube.items(self._path("jobs", group="/apis/batch/v1"))
+        left["pods"] = self.kube.items(self._path("pods", group="/api/v1"))
+        return left
+
+    def _path(self, plural: str, name: str = "", group: str = TOWPATH) -> str:
+        return f"{group}/namespaces/{self.name}/{plural}" + (f"/{name}" if name else "")
+
+    def _create(self, plural: str, body: Body) -> None:
+        try:
+            self._insist(lambda: self.kube.create(self._path(plural), body))
+        except ApiError as error:
+            if error.status != 409:  # made, but the answer was lost
+                raise
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Call until the API server is there to answer."""
+        while True:
+            try:
+                return call()
+            except httpx.HTTPError:
+                time.sleep(0.5)
+            except ApiError as error:
+                if error.status < 500 and error.status != 429:
+                    raise
+                time.sleep(0.5)
+
+
+def _scheduled(workload: Workload, left: dict[str, list[Body]]) -> Iterator[tuple[str, Promise]]:
+    for run in left["flowruns"]:
+        labels: dict[str, Any] = run["metadata"].get("labels", {})
+        if labels.get(names.LABEL_SCHEDULE):
+            yield name_of(run), workload.scheduled[labels[names.LABEL_DEPLOYMENT]]
