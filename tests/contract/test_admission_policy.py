@@ -228,6 +228,7 @@ def test_same_beginning_of_long_names(writers: Writers) -> None:
         {"job": None},
         {"pod": "x"},
         {"flow": "x"},
+        {"revision": "x"},
         {"infraFailures": 1},
         {"retryAt": "2030-01-01T00:00:00Z"},
         {"waitingFor": "x"},

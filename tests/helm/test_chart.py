@@ -27,6 +27,7 @@ EVERYTHING: Body = {
     "serviceAccount": {"annotations": {"iam": "operator"}},
     "runner": {"serviceAccountAnnotations": {"iam": "runner"}, "imagePullSecrets": [{"name": "flows"}]},
     "rbac": {"ownerReferencesPermissionEnforcement": True},
+    "automations": {"secretNames": ["slack", "pager"], "allowedHosts": ["hooks.slack.com", "*.example.com"]},
     "service": {"annotations": {"prometheus.io/scrape": "true"}},
     "serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "monitoring"}},
     "prometheusRule": {"enabled": True, "labels": {"release": "monitoring"}},
@@ -77,6 +78,8 @@ def test_lint(values: Body) -> None:
         ({"image": {"pullpolicy": "Always"}}, "pullpolicy"),
         ({"operator": {"resources": {"limits": {"memory": "lots"}}}}, "memory"),
         ({"operator": {"logLevel": "loud"}}, "logLevel"),
+        ({"automations": {"secretNames": "slack"}}, "secretNames"),
+        ({"automations": {"allowedHosts": ["https://hooks.slack.com"]}}, "allowedHosts"),
         ({"serviceAccount": {"create": False}}, "serviceAccount"),
         ({"serviceMonitor": {"interval": "often"}}, "interval"),
         ({"admissionPolicy": {"enabled": "no"}}, "admissionPolicy"),
@@ -175,12 +178,14 @@ def test_selectors_find_and_never_change(rendered: Rendered) -> None:
         assert selector.items() <= labels.items()
 
 
-def test_roles_hold_no_wildcards_and_no_secrets(rendered: Rendered) -> None:
-    """No role grants everything of anything, and none reads Secrets, ConfigMaps or makes pods or tokens."""
+def test_roles_hold_no_wildcards_and_few_secrets(rendered: Rendered) -> None:
+    """No role grants everything of anything; none reads ConfigMaps, other Secrets than named ones, or makes tokens."""
     for role in [*rendered.of("Role"), *rendered.of("ClusterRole")]:
         for rule in role["rules"]:
             words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
             assert not [word for word in words if "*" in word], role["metadata"]["name"]
+            if rule["resources"] == ["secrets"] and rule["verbs"] == ["get"] and rule["resourceNames"]:
+                continue
             assert {"secrets", "configmaps", "serviceaccounts", "serviceaccounts/token", "pods/exec"}.isdisjoint(
                 rule["resources"]
             )
@@ -214,20 +219,41 @@ def test_runners_may_do_little(rendered: Rendered) -> None:
         }
 
 
-PLURALS = ("flows", "deployments", "flowruns", "queues", "concurrencylimits")
+PLURALS = ("flows", "deployments", "flowruns", "queues", "concurrencylimits", "automations")
 
 
 def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
-    """The operator writes statuses, Jobs, the runs of schedules, and Events only."""
+    """The operator writes statuses, Jobs, the runs of schedules, what automations ask for, and Events only."""
     writes = {pair for pair in granted(default.one("ClusterRole")) if pair[0] not in {"get", "list", "watch"}}
     assert writes == {
         *(("patch", f"{plural}/status.towpath.dev") for plural in PLURALS),
         ("create", "flowruns.towpath.dev"),
         ("delete", "flowruns.towpath.dev"),
+        ("patch", "flowruns.towpath.dev"),
+        ("patch", "deployments.towpath.dev"),
         ("create", "jobs.batch"),
         ("delete", "jobs.batch"),
+        *((verb, "controllerrevisions.apps") for verb in ("create", "patch", "delete")),
         ("create", "events"),
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [(None, ["towpath-automations"]), (["slack", "pager"], ["slack", "pager"]), ([], None)],
+    ids=["by default", "named", "none"],
+)
+def test_secrets_are_read_by_name(names: list[str] | None, wanted: list[str] | None) -> None:
+    """The operator may get the Secrets that the values name, one by one, and neither list nor watch any."""
+    chart = render({} if names is None else {"automations": {"secretNames": names}})
+    rules = [rule for rule in chart.one("ClusterRole")["rules"] if "secrets" in rule["resources"]]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in rules] == ([(wanted, ["get"])] if wanted else [])
+
+
+def test_hosts_of_automations(everything: Rendered, default: Rendered) -> None:
+    """Hosts that automations may send to reach the operator; without any, nothing is set."""
+    assert environment(everything)["TOWPATH_OPERATOR_WEBHOOK_HOSTS"] == "hooks.slack.com,*.example.com"
+    assert "TOWPATH_OPERATOR_WEBHOOK_HOSTS" not in environment(default)
 
 
 def test_scope_cluster(default: Rendered) -> None:
