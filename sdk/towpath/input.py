@@ -29,7 +29,7 @@ from pydantic.fields import FieldInfo
 from towpath.context import current
 from towpath.errors import MissingContext, PauseError
 from towpath.flow_runs import in_place
-from towpath.pausing.here import pauses
+from towpath.pausing.here import messages
 from towpath.pausing.port import Message
 from towpath.pausing.waiting import Wait, Waits, deadline
 from towpath.pausing.wanted import VALUE, Wanted, as_object
@@ -184,7 +184,7 @@ class Received(Generic[T]):
                 raise
 
     def _next(self) -> Waits[T]:
-        book = pauses()
+        book = messages()
 
         def look() -> Message | None:
             return book.received(self._run_id, self._prefix, after=self._last, besides=self._besides)
@@ -279,7 +279,7 @@ def _send(run_input: Any, run_id: str, sender: str | None, key_prefix: str | Non
         sender = f"{_SENDER}{context.flow_run.id}"
     given = run_input if wanted.is_model else {VALUE: run_input}
     told = as_object(wanted.schema, given, f"run {run_id!r}")
-    pauses().send(run_id, key_prefix or _prefix(kind), told, sender)
+    messages().send(run_id, key_prefix or _prefix(kind), told, sender)
     yield from ()
 
 

@@ -152,6 +152,9 @@ class Seen:
     def turn(self, namespace: str, name: str) -> Turn:
         return self.lanes.turn(Key("flowruns", namespace, name))
 
+    def grants(self, namespace: str, name: str) -> list[Body] | None:
+        return self.lanes.grants(Key("flowruns", namespace, name))
+
     def runs_of_revision(self, namespace: str, name: str) -> int:
         return len(self._where("flowruns", lambda run: (run.get("status") or {}).get("revision") == name))
 

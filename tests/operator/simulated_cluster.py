@@ -303,10 +303,10 @@ class Cluster:
                 self._report(process, run, StateType.RUNNING)
             return
         if run["spec"].get("suspend") or (process.program == "leave" and self._is_held(process, run)):
-            self._wait(process, run, "Suspended")
+            self._stand_still(process, run, "Suspended")
             return
         if self._is_held(process, run):
-            self._wait(process, run, "Paused")
+            self._stand_still(process, run, "Paused")
             return
         match process.program:
             case "succeed" | "fail" | "ask" | "leave":
@@ -335,7 +335,7 @@ class Cluster:
             answer["input"] != RIGHT for answer in run["spec"].get("answers", ())
         )
 
-    def _wait(self, process: Process, run: Body, name: str) -> None:
+    def _stand_still(self, process: Process, run: Body, name: str) -> None:
         """Report that the run waits, in its process or without one."""
         asks = process.program in {"ask", "leave"} and not run["spec"].get("pause") and not run["spec"].get("suspend")
         pause = {"key": "1", "wanted": json.dumps(WANTED)} if asks else None

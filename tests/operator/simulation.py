@@ -44,6 +44,7 @@ from towpath_operator.reconcile.decision import (
     EmitEvent,
     KillPod,
     PatchStatus,
+    TellRetry,
 )
 
 
@@ -152,7 +153,7 @@ class World(Cluster):
             case ConfirmPodsEnded(job_name=job_name):
                 if any(pod["status"]["phase"] not in {"Succeeded", "Failed"} for pod in self._pods_of(job_name)):
                     raise RefusedError("still live")
-            case EmitEvent():
+            case EmitEvent() | TellRetry():
                 pass
 
     def _create_job(self, manifest: Mapping[str, Any]) -> None:

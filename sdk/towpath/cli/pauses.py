@@ -14,10 +14,10 @@ from towpath.parameter_words import FORMATS, TYPES
 
 def pauses_of(run_id: str) -> Sequence[Pause]:
     """Tell what a run on this machine, and those below it, wait for; nothing where that cannot be told."""
-    from towpath.pausing.here import pauses
+    from towpath.pausing.here import local_pauses
 
     try:
-        standing = pauses().find(run_id)
+        standing = local_pauses().find(run_id)
     except (PauseError, HistoryError):
         return ()
     return [

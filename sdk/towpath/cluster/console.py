@@ -41,13 +41,43 @@ class Console:
         self._sender = sender
         self.namespace = namespace
 
-    def cancel_run(self, name: str) -> Body:
-        """Wish for the end of a FlowRun and of all below it."""
-        return self._wish("cancel", name, {"cancel": True})
+    def cancel_run(self, name: str, *, now: bool = False) -> Body:
+        """Wish for the end of a FlowRun and of all below it.
+
+        Args:
+            name: of the FlowRun.
+            now: whether its process is killed, without its grace period; also after it was told to end.
+        """
+        return self.wish(f"cancel FlowRun {name!r}", name, {"cancel": True} | ({"cancelMode": "Now"} if now else {}))
 
     def retry_run(self, name: str, attempt: int) -> Body:
         """Wish for one more attempt of a FlowRun after the one in which it has ended."""
-        return self._wish("retry", name, {"retryAfterAttempt": attempt})
+        return self.wish(f"retry FlowRun {name!r}", name, {"retryAfterAttempt": attempt})
+
+    def wish(self, aim: str, name: str, spec: Body, resource_version: str | None = None) -> Body:
+        """Change what is wished of a FlowRun.
+
+        Args:
+            aim: what for, to complete "could not …".
+            name: of the FlowRun.
+            spec: the fields to change; None takes one away.
+            resource_version: the FlowRun as it was looked at; None: whatever it is by now.
+
+        Raises:
+            Conflict: it has changed since.
+        """
+        wish: dict[str, Any] = {"spec": spec}
+        if resource_version is not None:
+            wish["metadata"] = {"resourceVersion": resource_version}
+        return self._sender.send(
+            Request(
+                "PATCH",
+                self._towpath("flowruns", name),
+                f"{aim} in namespace {self.namespace!r}",
+                body=_json(wish),
+                content_type=MERGE_PATCH,
+            )
+        )
 
     def delete_run(self, name: str) -> None:
         """Delete a FlowRun; what it owns goes in the background."""
@@ -187,17 +217,6 @@ class Console:
             token = answer["metadata"].get("continue") or ""
             if not token:
                 return items
-
-    def _wish(self, what: str, name: str, spec: Body) -> Body:
-        return self._sender.send(
-            Request(
-                "PATCH",
-                self._towpath("flowruns", name),
-                f"{what} FlowRun {name!r} in namespace {self.namespace!r}",
-                body=_json({"spec": spec}),
-                content_type=MERGE_PATCH,
-            )
-        )
 
     def _towpath(self, plural: str, name: str) -> str:
         return f"{collection(plural, self.namespace)}/{quote(name, safe='')}"

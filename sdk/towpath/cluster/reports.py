@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from towpath.errors import (
     ClusterError,
     Conflict,
     FlowRunCancelled,
+    FlowSuspended,
     NotFound,
     Refused,
     ResultTooLarge,
@@ -84,6 +86,11 @@ class RunReporter:
         """Whether what becomes of the run is left to the operator: the process was stopped, and nobody wanted that."""
         self.ending = False
         """Whether user code has ended, so that nothing is left to interrupt."""
+        self.begun: Callable[[Body], None] = lambda _: None
+        """Told of the run as it is when RUNNING has been reported."""
+        self.waits_for: Mapping[str, Any] | None = None
+        """What a run waits for that is being suspended, as `status.pause` has it; None: to be let go on."""
+        self._guard = threading.RLock()  # flows that are called in this process may stand still in any thread
 
     def report(self, run: FlowRun, state: State[Any]) -> None:
         """Report a state of the run.
@@ -95,10 +102,28 @@ class RunReporter:
         if state.is_final():
             self.ending = True
             self._end(run, self._as_wanted(state))
+        elif is_suspended(state):
+            self.ending = True
+            self._suspend(run, state)
         elif self._seen is None:
             self._begin(state)
         else:
             self._note(state)
+
+    def stand(self, state: State[Any], fields: Mapping[str, Any], reason: Reason | None = None) -> None:
+        """Tell that the run stands still in the midst of its code, or goes on from there.
+
+        Args:
+            state: PAUSED, or RUNNING after that.
+            fields: of the status, that go with it.
+            reason: why, in one word.
+
+        Raises:
+            ClusterError: it could not be written, for minutes.
+        """
+        new_state = transitions.state(state.type, self._now(), name=state.name, reason=reason, message=state.message)
+        with contextlib.suppress(_CancelWanted, RunOver):  # the signal to stop is on its way
+            self._write(new_state, fields, START_SECONDS, over_a_cancel=False)
 
     def wanted_cancelled(self) -> bool:
         """Ask, when the process is told to stop, whether somebody wants the run cancelled; deleted counts as that."""
@@ -125,11 +150,24 @@ class RunReporter:
     def _begin(self, state: State[Any]) -> None:
         try:
             self._write(self._shown(state), {}, START_SECONDS, over_a_cancel=False)
+            assert self._seen is not None
+            self.begun(self._seen)
         except _CancelWanted as wanted:
-            message = "The run was cancelled before any of its code ran."
-            cancelled = transitions.state(StateType.CANCELLED, self._now(), reason=wanted.reason, message=message)
-            self._write(cancelled, {}, START_SECONDS)
+            self._cancelled(wanted, "The run was cancelled before any of its code ran.")
             raise RunOver from None
+
+    def _suspend(self, run: FlowRun, state: State[Any]) -> None:
+        """Tell that the process goes until somebody resumes the run; untold, another attempt follows."""
+        reason = Reason.PAUSED_BY_REQUEST if self.waits_for is None else Reason.AWAITING_INPUT
+        suspended = transitions.state(state.type, self._now(), name=state.name, reason=reason, message=state.message)
+        try:
+            self._write(suspended, {**self._tallies(run), "pause": self.waits_for}, END_SECONDS, over_a_cancel=False)
+        except _CancelWanted as wanted:
+            self._cancelled(wanted, "The run was cancelled while it was being suspended.")
+
+    def _cancelled(self, wanted: _CancelWanted, message: str) -> None:
+        cancelled = transitions.state(StateType.CANCELLED, self._now(), reason=wanted.reason, message=message)
+        self._write(cancelled, {}, START_SECONDS)
 
     def _note(self, state: State[Any]) -> None:
         """Show people that the run is tried again; for the operator it goes on RUNNING. An API away does no harm."""
@@ -159,9 +197,7 @@ class RunReporter:
     def _outcome(self, run: FlowRun, state: State[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Say how the run ended: its state as the API has it, and the fields that go with it."""
         type_, name, message, reason = state.type, state.name, state.message, Reason.SUCCEEDED
-        tasks = {"total": run.tasks.total, "completed": run.tasks.completed}
-        tasks |= {"failed": run.tasks.failed, "running": run.tasks.running, "cached": run.tasks.cached}
-        fields: dict[str, Any] = {"tasks": _counts(tasks), "children": _counts(self._children())}
+        fields = self._tallies(run)
         error: BaseException | None = None
         if type_ is StateType.COMPLETED and self.keep_result:
             key = f"{self._own.namespace}/{self._own.name}-{self._own.uid[:8]}-{self._own.attempt}"
@@ -180,12 +216,23 @@ class RunReporter:
             fields["error"] = travel.pack_error(error, reason, kind)
         return transitions.state(type_, self._now(), name=name, reason=reason, message=message), fields
 
+    def _tallies(self, run: FlowRun) -> dict[str, Any]:
+        tasks = {"total": run.tasks.total, "completed": run.tasks.completed}
+        tasks |= {"failed": run.tasks.failed, "running": run.tasks.running, "cached": run.tasks.cached}
+        return {"tasks": _counts(tasks), "children": _counts(self._children())}
+
     def _shown(self, state: State[Any]) -> dict[str, Any]:
         """Give a state before the end as the API has it: RUNNING, whatever its name."""
         return transitions.state(StateType.RUNNING, self._now(), name=state.name, message=state.message)
 
     def _write(
         self, new_state: Mapping[str, Any], fields: Mapping[str, Any], seconds: float, *, over_a_cancel: bool = True
+    ) -> None:
+        with self._guard:
+            self._write_now(new_state, fields, seconds, over_a_cancel=over_a_cancel)
+
+    def _write_now(
+        self, new_state: Mapping[str, Any], fields: Mapping[str, Any], seconds: float, *, over_a_cancel: bool
     ) -> None:
         cluster = self._cluster.with_patience(seconds)
         until = self._monotonic() + seconds
@@ -218,6 +265,11 @@ class RunReporter:
             return cluster.get_run(self._own.name)
         except NotFound as error:
             raise RunOver from error
+
+
+def is_suspended(state: State[Any]) -> bool:
+    """Tell whether a flow's end is none: its process goes, and the run begins anew when somebody resumes it."""
+    return state.type is StateType.PAUSED and isinstance(state.data, FlowSuspended)
 
 
 class _CancelWanted(Exception):

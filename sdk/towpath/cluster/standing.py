@@ -54,7 +54,8 @@ def wants_cancel(run: Body) -> bool:
 def cancel_reason(run: Body) -> Reason:
     """Tell why the run is being cancelled."""
     state = (run.get("status") or {}).get("state") or {}
-    return Reason.PARENT_ENDED if state.get("reason") == Reason.PARENT_ENDED else Reason.CANCELLED_BY_REQUEST
+    reason = state.get("reason")
+    return Reason(reason) if reason in {Reason.PARENT_ENDED, Reason.CANCELLED_NOW} else Reason.CANCELLED_BY_REQUEST
 
 
 def report(run: Body, attempt: int, new_state: Mapping[str, Any], fields: Mapping[str, Any]) -> list[transitions.Op]:

@@ -74,6 +74,7 @@ class Attempt:
         from towpath.cluster.connect import connect
         from towpath.cluster.launcher import ClusterLauncher, set_launcher_of_process
         from towpath.cluster.own_watch import own_watch
+        from towpath.cluster.pauses import PodPauses, set_pauses_of_process
         from towpath.cluster.reports import RunReporter
         from towpath.engine.interrupts import Interrupt
         from towpath.runs import FlowRun
@@ -101,6 +102,9 @@ class Attempt:
             latest=own_watch().latest,
         )
         self._interrupt = Interrupt()
+        self._pauses = PodPauses(self._cluster, self._cluster, own, self._reporter, own_watch())
+        self._reporter.begun = self._pauses.begin
+        set_pauses_of_process(self._pauses)
         self._reported = False
 
     def run(self) -> None:
@@ -109,7 +113,7 @@ class Attempt:
         Raises:
             ClusterError: nothing could be reported.
         """
-        from towpath.cluster.reports import RunOver
+        from towpath.cluster.reports import RunOver, is_suspended
         from towpath.engine.drive import run_flow
         from towpath.engine.effects import Ended
         from towpath.errors import EntrypointError
@@ -139,7 +143,7 @@ class Attempt:
                     result_storage=self._own.result_storage,
                     keeps_result=False,
                 )
-                if not final.is_final():
+                if not (final.is_final() or is_suspended(final)):
                     message = f"The flow ended {final.name}, which is no end: {final.message or 'it says no more'}"
                     self._reporter.report(self._run, Failed(message=message))
         except RunOver:
@@ -165,8 +169,11 @@ class Attempt:
     def close(self) -> None:
         """Let go of the cluster."""
         from towpath.cluster.own_slots import close_slots
+        from towpath.cluster.own_watch import close_own_watch
 
         close_slots()
+        self._pauses.close()
+        close_own_watch()
         self._launcher.close()
         self._cluster.close()
 

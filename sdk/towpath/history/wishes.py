@@ -10,6 +10,9 @@ from typing import Final
 #: nearly always: a look costs nothing.
 WISHES: Final[dict[str, bool]] = {}
 
+#: Stands in `WISHES` for every flow run of the process: in a pod, they are all one.
+ANY: Final = ""
+
 #: From the id of a flow run that nobody has called to what cancels it, from whatever thread.
 ENDINGS: Final[dict[str, Callable[[], None]]] = {}
 

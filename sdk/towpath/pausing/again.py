@@ -18,7 +18,7 @@ from towpath.history.place import ENV_HISTORY
 if TYPE_CHECKING:
     from towpath.engine.interrupts import Interrupt
     from towpath.flows import Flow
-    from towpath.pausing.port import Pauses
+    from towpath.pausing.port import Beginning
     from towpath.runs import FlowRun
     from towpath.states import State
 
@@ -44,7 +44,7 @@ def load_origin(origin: Mapping[str, Any], history: Path) -> Flow[Any, Any]:
 
 
 def run_again(
-    book: Pauses, run_id: str, flow: Flow[Any, Any], interrupt: Interrupt
+    book: Beginning, run_id: str, flow: Flow[Any, Any], interrupt: Interrupt
 ) -> tuple[FlowRun, State[Any]] | None:
     """Take a run that is to begin anew, and run it to its end; None if another process was faster.
 

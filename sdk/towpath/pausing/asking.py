@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from towpath.errors import PauseError
-from towpath.pausing.here import pauses
-from towpath.pausing.port import Standing
+from towpath.pausing.here import steering
+from towpath.pausing.port import Standing, Steering
 from towpath.states import StateType
 
 
-def ask(which: str, *, is_suspension: bool) -> Standing:
+def ask(which: str, *, is_suspension: bool, book: Steering | None = None) -> Standing:
     """Ask a run to pause, or to be suspended, at its next call of a task or flow; gives the run.
 
     Its process hears of it within a second or so.
+
+    Args:
+        which: its id or name.
+        is_suspension: whether its process is to end meanwhile.
+        book: where it is steered; None: wherever it is found.
 
     Raises:
         NoSuchRun: there is none.
         PauseError: it has ended, waits already, or cannot be suspended.
     """
-    book = pauses()
+    book = book or steering(which)
     standing = book.find(which)
     if standing.state.is_terminal:
         raise PauseError(f"Run {standing.name!r} cannot be paused: it has ended, {standing.state_name}.")

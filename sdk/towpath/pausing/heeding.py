@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.context import RunContext, current
 from towpath.engine.calls import call
-from towpath.history.wishes import WISHES
+from towpath.history.wishes import ANY, WISHES
 from towpath.pausing.here import pauses
 from towpath.pausing.waiting import Waits, wait_here, waited, waited_async
 from towpath.slugs import new_id
@@ -24,7 +24,7 @@ def heed(definition: Definition[..., Any]) -> bool:
     context = current()
     if context is None or context.task_run is not None or context.flow_run is None:
         return False
-    if context.flow_run.id not in WISHES:
+    if context.flow_run.id not in WISHES and ANY not in WISHES:
         return False
     if context.flow is None or not context.flow.is_async:
         waited(_wait(context))
@@ -43,6 +43,6 @@ async def call_later(definition: Definition[..., Any], args: tuple[Any, ...], kw
 def _wait(context: RunContext) -> Waits[None]:
     run = context.flow_run
     assert run is not None
-    is_suspension = WISHES.pop(run.id, None)
+    is_suspension = WISHES.pop(run.id, WISHES.get(ANY))
     if is_suspension is not None and pauses().heed(run.id):
         yield from wait_here(None, seconds=None, key=new_id(), is_suspension=is_suspension, is_asked_for=True)

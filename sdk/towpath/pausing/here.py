@@ -1,4 +1,4 @@
-"""Finds where pauses are kept: on one machine, in its history."""
+"""Finds where pauses are kept: in a run's pod in its FlowRun, else on this machine in its history."""
 
 from __future__ import annotations
 
@@ -6,29 +6,39 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final
 
-from towpath.errors import PauseError
+from towpath.errors import ConfigurationError, NoSuchRun, PauseError
 from towpath.history.place import history_file
 from towpath.names import ENV_RUN
 
 if TYPE_CHECKING:
     from towpath.pausing.locally import LocalPauses
-    from towpath.pausing.port import Pauses
+    from towpath.pausing.port import Messages, Steering, Waiting
     from towpath.runs import FlowRun
 
 
-def pauses() -> Pauses:
+def pauses() -> Waiting:
+    """Give where pauses of this process's runs are kept, open.
+
+    Raises:
+        PauseError: the history is switched off.
+        HistoryError: the history cannot be opened for writing.
+        ConfigurationError: this is a run's pod, and how to reach the cluster cannot be told.
+    """
+    if os.environ.get(ENV_RUN):
+        from towpath.cluster.pauses import pauses_of_process
+
+        return pauses_of_process()
+    return local_pauses()
+
+
+def local_pauses() -> LocalPauses:
     """Give where pauses of this machine are kept, open.
 
     Raises:
-        PauseError: this is a run's pod, or the history is switched off.
+        PauseError: the history is switched off.
         HistoryError: the history cannot be opened for writing.
     """
     global _open
-    if os.environ.get(ENV_RUN):
-        raise PauseError(
-            "Runs in a cluster cannot be paused, suspended, resumed or sent input: that goes on one machine only."
-            " There, make two deployments of the flow, and run the second when somebody has decided."
-        )
     file = history_file()
     if file is None:
         raise PauseError(
@@ -44,10 +54,57 @@ def pauses() -> Pauses:
         return _open
 
 
+def steering(which: str) -> Steering:
+    """Give where a run can be steered: a pod's own cluster, this machine if it knows the run, else the cluster.
+
+    Args:
+        which: id or name of the run.
+
+    Raises:
+        NoSuchRun: this machine does not know it, and no cluster is named.
+        PauseError: the history is switched off, and no cluster is named.
+        AmbiguousRun: there are several here.
+    """
+    if os.environ.get(ENV_RUN):
+        from towpath.cluster.pauses import steering_of_process
+
+        return steering_of_process()
+    try:
+        here = local_pauses()
+        here.find(which)
+    except (NoSuchRun, PauseError) as unknown:
+        from towpath.cluster.connect import connect
+        from towpath.cluster.console import Console
+        from towpath.cluster.steering import ClusterSteering
+
+        try:
+            cluster = connect()
+        except ConfigurationError:
+            raise unknown from None
+        return ClusterSteering(cluster, Console(cluster, cluster.namespace))
+    return here
+
+
+def messages() -> Messages:
+    """Give where messages between the runs of this machine are kept, open.
+
+    Raises:
+        PauseError: this is a run's pod, or the history is switched off.
+        HistoryError: the history cannot be opened for writing.
+    """
+    if os.environ.get(ENV_RUN):
+        raise PauseError(
+            "Runs in a cluster cannot send each other input while they run; on one machine they can. Have the run wait"
+            " for input (pause_flow_run, suspend_flow_run), call a flow or a deployment with parameters, or use a queue"
+            " or a database of your own."
+        )
+    return local_pauses()
+
+
 def recall(run: FlowRun) -> None:
     """Give a run that is called again the id and name under which it was suspended, if it was, on this machine."""
     if not os.environ.get(ENV_RUN) and history_file() is not None:
-        pauses().recall(run)
+        local_pauses().recall(run)
 
 
 _open: LocalPauses | None = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from towpath.futures import Future
     from towpath.runs import FlowRun
-    from towpath.states import StateType
+    from towpath.states import State, StateType
 
 T = TypeVar("T")
 
@@ -39,6 +39,8 @@ class Pause:
     answer: Mapping[str, Any] | None = None
     """The input; None without one."""
     is_answered: bool = False
+    is_asked_for: bool = False
+    """Whether somebody outside wants the run to wait, and not its code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +114,8 @@ class Message:
     sender: str | None
 
 
-class Pauses(Protocol):
-    """Where all this is kept."""
-
-    # the side of the run
+class Waiting(Protocol):
+    """The side of the run."""
 
     def enter(self, pause: Pause) -> Pause:
         """Have a run wait; gives the pause as it is, which may have been answered before.
@@ -123,6 +123,10 @@ class Pauses(Protocol):
         Raises:
             PauseError: the run is to be suspended, and no process could begin it anew.
         """
+        ...
+
+    def tell(self, pause: Pause, state: State[Any]) -> None:
+        """Tell whoever else should know that a run stands in a state at a pause: PAUSED, or RUNNING after that."""
         ...
 
     def answered(self, pause: Pause) -> Future[Pause]:
@@ -141,7 +145,9 @@ class Pauses(Protocol):
         """Take back the wish that a run may wait; tell whether there was one."""
         ...
 
-    # the side of whoever steers it
+
+class Steering(Protocol):
+    """The side of whoever steers a run."""
 
     def find(self, which: str) -> Standing:
         """Give a run by its id or name.
@@ -173,6 +179,14 @@ class Pauses(Protocol):
         """
         ...
 
+
+class Beginning(Protocol):
+    """The side of a process that begins runs anew."""
+
+    def find(self, which: str) -> Standing:
+        """Give a run by its id or name."""
+        ...
+
     def take(self, run_id: str) -> Taken | None:
         """Take a run that is to begin anew, for this process; None if another was faster."""
         ...
@@ -181,7 +195,9 @@ class Pauses(Protocol):
         """Give a run that this process took, and could not begin, an end."""
         ...
 
-    # messages
+
+class Messages(Protocol):
+    """What runs send each other."""
 
     def send(self, run_id: str, prefix: str, value: Any, sender: str | None) -> None:
         """Send a JSON value to a run.

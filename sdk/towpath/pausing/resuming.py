@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from towpath.errors import NotPausedError, ParameterError, PauseError
 from towpath.futures import Future
-from towpath.pausing.here import pauses
-from towpath.pausing.port import Begun, Pause, Pauses, Standing, StillUnwinding
+from towpath.pausing.here import steering
+from towpath.pausing.port import Begun, Pause, Standing, Steering, StillUnwinding
 from towpath.pausing.waiting import Wait, Waits, deadline
 from towpath.pausing.wanted import check_schema
 from towpath.states import RESUMING, StateType
@@ -23,8 +23,13 @@ _UNWINDING_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
 
 
-def resume(which: str, run_input: Any) -> Waits[Begun]:
+def resume(which: str, run_input: Any, book: Steering | None = None) -> Waits[Begun]:
     """Resume a run; gives what becomes of it.
+
+    Args:
+        which: its id or name.
+        run_input: what it is given.
+        book: where it is steered; None: wherever it is found.
 
     Raises:
         NoSuchRun: there is none.
@@ -32,7 +37,7 @@ def resume(which: str, run_input: Any) -> Waits[Begun]:
         PauseError: several runs below it wait.
         ParameterError: the input is wrong; the run waits on.
     """
-    book = pauses()
+    book = book or steering(which)
     standing = book.find(which)
     pause = the_pause(standing)
     told = check(standing, pause, run_input)
@@ -61,14 +66,18 @@ def the_pause(standing: Standing) -> Pause | None:
     raise NotPausedError(f"Run {standing.name!r} does not wait to be resumed; it is {standing.state_name}.{hint}")
 
 
-def retry(which: str) -> Begun:
+def retry(which: str, book: Steering | None = None) -> Begun:
     """Have a run begin anew that ended otherwise than well; gives what becomes of it.
+
+    Args:
+        which: its id or name.
+        book: where it is steered; None: wherever it is found.
 
     Raises:
         NoSuchRun: there is none.
         PauseError: it cannot, as it stands.
     """
-    book = pauses()
+    book = book or steering(which)
     standing = book.find(which)
     if standing.state is StateType.PAUSED:
         raise PauseError(
@@ -87,7 +96,7 @@ def check(standing: Standing, pause: Pause | None, run_input: Any) -> dict[str, 
     return check_schema(wanted, run_input, f"run {standing.names[run_id]!r}")
 
 
-def _answer(book: Pauses, pause: Pause, told: dict[str, Any] | None) -> Waits[Begun]:
+def _answer(book: Steering, pause: Pause, told: dict[str, Any] | None) -> Waits[Begun]:
     """Answer a pause, and see that the run takes it."""
     patience = time.monotonic() + _UNWINDING_SECONDS
     while True:

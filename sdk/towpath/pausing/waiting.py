@@ -146,6 +146,7 @@ def wait_here(
             description=None if wanted is None else wanted.description,
             since=since,
             until=None if seconds is None else since + timedelta(seconds=seconds),
+            is_asked_for=is_asked_for,
         )
     )
     until, stands, refused = deadline(seconds), False, ""
@@ -160,19 +161,24 @@ def wait_here(
                     _log(context, f"{refused}The run waits on.")
             else:
                 if stands:
-                    stand(context, State(StateType.RUNNING, message="The run was resumed."))
+                    goes_on: State[Any] = State(StateType.RUNNING, message="The run was resumed.")
+                    stand(context, goes_on)
+                    book.tell(pause, goes_on)
                 return value
         if is_suspension:
             exit_quietly()
             asked = _ASKED if is_asked_for else ""
             raise FlowSuspended(f"{asked}{refused}{_suspended(context, run, wanted)}")
         if not stands:
-            stand(context, State(StateType.PAUSED, message=_paused(run, pause, wanted, is_asked_for)))
+            waits: State[Any] = State(StateType.PAUSED, message=_paused(run, pause, wanted, is_asked_for))
+            stand(context, waits)
+            book.tell(pause, waits)
             stands = True
         answered = book.answered(pause)
         yield Wait(answered, until)
         pause = answered.result() if answered.done() else book.enter(pause)  # a last look
         if not pause.is_answered:
+            book.tell(pause, State(StateType.RUNNING, message="Nobody resumed the run in time."))
             raise FlowPauseTimeout(
                 f"Flow run {run.name!r} was paused, and nobody resumed it within {seconds:g} s. Give it more time:"
                 " pause_flow_run(timeout=…), in seconds; None for as long as it takes."

@@ -25,6 +25,7 @@ MOVES = [
     *["kubelet"] * 5,
     *["process"] * 6,
     *["jobs"] * 3,
+    *["go on"] * 3,
     "collect",
     "killed",
     "restart",
@@ -62,6 +63,10 @@ def step(world: World, move: str, which: int) -> None:
         case "watch flowruns" | "watch jobs" | "watch pods":
             for _ in range(which + 1):
                 world.watch(move.split()[1])
+        case "go on":
+            for _ in range(which + 1):
+                world.operator_step()
+                world.cluster_step()
         case "reconcile":
             world.reconcile(name)
         case "killed":

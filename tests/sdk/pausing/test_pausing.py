@@ -247,10 +247,10 @@ def test_tasks_and_code_outside_of_flows_cannot_be_paused(scene: Scene) -> None:
 
 
 def test_where_nothing_is_kept_nothing_can_wait(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a pod, and without a history, there is a clear error."""
+    """In a process of a pod that does not run the flow, and without a history, there is a clear error."""
     waits = flow(pause_flow_run, name="waits")
     monkeypatch.setenv("TOWPATH_RUN", "some-run")
-    with pytest.raises(PauseError, match="Runs in a cluster cannot be paused"):
+    with pytest.raises(PauseError, match="does not run its flow"):
         waits()
     monkeypatch.delenv("TOWPATH_RUN")
     monkeypatch.setenv("TOWPATH_HISTORY", "off")

@@ -21,7 +21,7 @@ from towpath.history.port import RecordedRun
 from towpath.history.reader import SQLiteHistory
 from towpath.origins import origin_of
 from towpath.pausing.again import load_origin, run_again
-from towpath.pausing.here import pauses
+from towpath.pausing.here import local_pauses
 from towpath.pausing.port import Next
 from towpath.pausing.resuming import resume, retry
 from towpath.pausing.waiting import waited
@@ -31,7 +31,7 @@ from towpath.states import State, StateType
 
 def begin_anew(run_id: str) -> State[Any]:
     """Begin a run anew in this process, as the command line does in its own."""
-    book = pauses()
+    book = local_pauses()
     origin = book.find(run_id).origin
     assert isinstance(origin, Mapping)
     ended = run_again(book, run_id, load_origin(origin, book.path), Interrupt())  # type: ignore[attr-defined]
@@ -164,7 +164,7 @@ def test_one_of_those_who_resume_it_takes_hold(scene: Scene, tmp_path: Path) -> 
     begun = waited(resume(name, {"granted": True}))
     with pytest.raises(NotPausedError, match="it is Resuming"):
         waited(resume(name, {"granted": False}))
-    book = pauses()
+    book = local_pauses()
     assert book.take(begun.run_id) is not None
     assert book.take(begun.run_id) is None
 
@@ -268,7 +268,7 @@ def test_a_pause_that_was_answered_before_a_crash_is_passed(scene: Scene, tmp_pa
     run = scene.waiting("pauses")
     resume_flow_run(run.id, {"granted": True, "by": "ada"})
     going.result()
-    book = pauses()
+    book = local_pauses()
     with book._transaction() as connection:  # type: ignore[attr-defined]
         connection.execute("UPDATE flow_runs SET state_type = 'CRASHED' WHERE id = ?", (run.id,))
     assert begin_anew(retry(run.name).run_id).result() == [1, True, "ada"]
@@ -337,7 +337,7 @@ def test_a_run_that_waits_in_its_process_is_not_taken(scene: Scene) -> None:
     run = until(
         lambda: next((run for run in scene.runs() if run.state.name in {"AwaitingRetry", "Failed"}), None), "the wait"
     )
-    assert pauses().take(run.id) is None
+    assert local_pauses().take(run.id) is None
     with pytest.raises(PauseError):
         retry(run.name)
     with pytest.raises(LookupError):
