@@ -1,7 +1,7 @@
 """One JSON object a line, for whoever collects logs; kopf's and aiohttp's lines look the same as ours.
 
 A line has `ts` (RFC 3339, UTC), `level`, `logger`, `message`, where known `namespace` and `run` (or `flow`,
-`deployment`), and `exception` with a traceback.
+`deployment`, `automation`), and `exception` with a traceback.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 import orjson
 
 #: What may be given as `extra`, and is then a field of the line.
-FIELDS: Final = ("namespace", "run", "flow", "deployment")
+FIELDS: Final = ("namespace", "run", "flow", "deployment", "automation")
 
 
 class JsonFormatter(logging.Formatter):

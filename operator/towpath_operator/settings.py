@@ -61,6 +61,14 @@ def _namespaces(text: str) -> tuple[str, ...]:
     return found
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    """names of hosts with commas between them, `*.example.com` for all below a name, or nothing for all"""
+    found = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    if not all(re.fullmatch(r"(\*\.)?[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", host) for host in found):
+        raise ValueError
+    return found
+
+
 def _level(text: str) -> str:
     """one of debug, info, warning, error"""
     if text.lower() not in _LEVELS:
@@ -102,6 +110,9 @@ class Settings:
         DEFAULT.infra_retries,
         _whole(0, 100),
         "New attempts after infrastructure failures, unless a spec says otherwise.",
+    )
+    webhook_hosts: tuple[str, ...] = _setting(
+        (), _hosts, "Hosts that automations may send to; `*.example.com` stands for all below a name. Empty: all."
     )
     stale_seconds: int = _setting(150, _whole(80, 3600), "Silence of a watch after which /healthz fails.")
     sweep_seconds: int = _setting(

@@ -23,7 +23,11 @@ LABEL_FLOW: Final = f"{GROUP}/flow"
 LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"
 #: The schedule, among those of its deployment, that made a run.
 LABEL_SCHEDULE: Final = f"{GROUP}/schedule"
+#: The automation that made a run.
+LABEL_AUTOMATION: Final = f"{GROUP}/automation"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+#: Annotation by which a test of an automation is asked for; each new value is a test.
+ANNOTATION_TEST: Final = f"{GROUP}/test"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "towpath"
 
@@ -136,3 +140,8 @@ def scheduled_run_name(deployment: str, schedule: str, due: datetime) -> str:
     moment = due.astimezone(UTC)
     key = digest(deployment, schedule, moment.isoformat())
     return f"{slug(deployment, _SCHEDULED_PREFIX)}-{moment:%Y%m%dt%H%M%Sz}-{key}"
+
+
+def automation_run_name(deployment: str, event: str, action: int) -> str:
+    """Name the run of a deployment that an automation's action makes for an event, so that it is made once."""
+    return f"{slug(deployment, _SCHEDULED_PREFIX)}-auto-{digest(event, str(action), length=12)}"

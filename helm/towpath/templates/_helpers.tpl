@@ -44,15 +44,32 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* What the operator may do where runs are: exactly the calls that it makes. */}}
 {{- define "towpath.operatorRules" -}}
 - apiGroups: [towpath.dev]
-  resources: [flows, deployments, flowruns, queues, concurrencylimits]
+  resources: [flows, deployments, flowruns, queues, concurrencylimits, automations]
   verbs: [get, list, watch]
 # The runs of schedules, and those that have ended and are not kept any longer.
 - apiGroups: [towpath.dev]
   resources: [flowruns]
   verbs: [create, delete]
 - apiGroups: [towpath.dev]
-  resources: [flows/status, deployments/status, flowruns/status, queues/status, concurrencylimits/status]
+  resources:
+    - flows/status
+    - deployments/status
+    - flowruns/status
+    - queues/status
+    - concurrencylimits/status
+    - automations/status
   verbs: [patch]
+# What automations ask for: runs are cancelled or suspended, Deployments are suspended.
+- apiGroups: [towpath.dev]
+  resources: [flowruns, deployments]
+  verbs: [patch]
+{{- with .Values.automations.secretNames }}
+# URLs and keys of automations, which are secret.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{ toJson . }}
+  verbs: [get]
+{{- end }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
@@ -63,9 +80,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, delete] # delete: those of runs with cancelMode Now
+# list: why a Job cannot make its pod, or a node not prepare it, is said nowhere else.
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 {{- if .Values.rbac.ownerReferencesPermissionEnforcement }}
 - apiGroups: [towpath.dev]
   resources: [flowruns/finalizers]

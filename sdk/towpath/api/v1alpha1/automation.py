@@ -77,6 +77,12 @@ HEADER_RULES: Final = (
 )
 AUTOMATION_RULES: Final = (
     Rule(
+        "!has(self.throttle) || self.actions.all(a, !has(a.cancel) && !has(a.suspend))",
+        "with throttle many events become one: cancel and suspend, which are for each run, need an Automation of their"
+        " own",
+        field_path=".throttle",
+    ),
+    Rule(
         "!has(self.trigger.noSuccess) || self.actions.all(a, !has(a.cancel) && !(has(a.suspend) &&"
         " a.suspend.?target.orValue('Run') == 'Run'))",
         "noSuccess speaks of no run: there is none to cancel or suspend",
