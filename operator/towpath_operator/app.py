@@ -28,6 +28,7 @@ from importlib import metadata
 from towpath.errors import ClusterError
 from towpath_operator import endpoints, handlers, observe
 from towpath_operator.apply import Applier, JobRefusedError, RunRefusedError, StaleError, is_final
+from towpath_operator.automations.part import Automations
 from towpath_operator.health import Health
 from towpath_operator.kinds import BY_KOPF, BY_PLURAL, BY_REFLECTOR, EVENTS
 from towpath_operator.logs import field_of
@@ -78,6 +79,15 @@ class Operator:
         self._recorder = EventRecorder(self._client, EVENTS, "towpath-operator")
         self._applier = Applier(
             self._client, self._store, self._recorder, self._metrics.schedules, removed=self._metrics.run_removed
+        )
+        self._automations = Automations(
+            self._client,
+            self._store,
+            self._applier,
+            self._metrics.automations,
+            wake=self._queue.add,
+            may_write=self._may_write,
+            hosts=settings.webhook_hosts,
         )
         self._filler = Filler(self._client, self._store, BY_KOPF, self._namespaces)
         self._sweeper = Sweeper(
@@ -150,6 +160,7 @@ class Operator:
         self._works.set()
         _, unfinished = await asyncio.wait(workers, timeout=self._settings.drain_seconds)
         await front.aclose()
+        await self._automations.close()
         self._stop_kopf.set()
         await asyncio.wait([kopf])
         for task in (*unfinished, *background):
@@ -261,6 +272,8 @@ class Operator:
             self._metrics.run_changed(old, new)
             if history_of := self._view.run_changed(old, new):
                 self._queue.add(history_of)
+            for looking in self._automations.run_changed(old, new):
+                self._queue.add(looking)
             if counted := observe.counted_by(old, new):
                 self._queue.add(counted)
             state = mapping(new, "status", "state")
@@ -272,6 +285,7 @@ class Operator:
             self._queue.add(key_of(plural, body)._replace(plural=observe.HISTORY))
         if new is None:
             self._queue.forget(key_of(plural, body))
+            self._automations.gone(plural, body)
         for key in observe.affected_by(self._view, plural, body, deleted=new is None):
             self._queue.add(key)
         self._view.lanes.changed(plural, old, new)
@@ -338,6 +352,8 @@ class Operator:
             case "queues" | "concurrencylimits":
                 lane = self._view.lane(key)
                 return await self._apply(lane_status.decide(key.plural, lane, now) if lane else Decision())
+            case "automations":
+                return await self._automations.look_at(key, now)
             case observe.HISTORY:
                 ended = observe.history(self._view, key.namespace, key.name, self._policy)
                 return await self._apply(history.decide(ended, now))

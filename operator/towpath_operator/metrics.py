@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from towpath import names
 from towpath.states import Reason, StateType
+from towpath_operator.automations.metrics import AutomationMetrics
 from towpath_operator.reconcile.reading import integer, mappings, moment, text
 from towpath_operator.runtime.store import Body
 from towpath_operator.schedule_metrics import ScheduleMetrics
@@ -219,6 +220,7 @@ class Metrics:
             "towpath_operator_leader", "1 in the replica that works, 0 in one that stands by.", registry=registry
         )
         self.schedules = ScheduleMetrics(registry, clock)
+        self.automations = AutomationMetrics(registry)
         Gauge("towpath_operator_info", "The operator that runs; always 1.", ("version",), registry=registry).labels(
             version
         ).set(1)

@@ -225,7 +225,7 @@ def affected_by(view: View, plural: str, body: Body, *, deleted: bool = False) -
             for using in view.deployments_of_flow(namespace, name):
                 keys += affected_by(view, "deployments", using)
             return keys
-        case "queues" | "concurrencylimits":
+        case "queues" | "concurrencylimits" | "automations":
             return () if deleted else (Key(plural, namespace, name),)
         case _:
             return ()

@@ -29,6 +29,10 @@ PROMISED = {
     "towpath_schedule_lateness_seconds": ("histogram", "namespace", "deployment", "schedule"),
     "towpath_schedule_missed_total": ("counter", "namespace", "deployment", "schedule"),
     "towpath_deployment_scheduled": ("gauge", "namespace", "deployment"),
+    "towpath_automation_triggered_total": ("counter", "namespace", "automation"),
+    "towpath_automation_actions_total": ("counter", "namespace", "automation", "outcome"),
+    "towpath_automation_deliveries_total": ("counter", "namespace", "automation", "outcome"),
+    "towpath_automation_delivery_lag_seconds": ("histogram", "namespace", "automation"),
     "towpath_operator_reconcile_duration_seconds": ("histogram", "kind"),
     "towpath_operator_reconcile_errors_total": ("counter", "kind"),
     "towpath_operator_queue_depth": ("gauge",),
@@ -73,6 +77,10 @@ def exercised() -> Fixture:
     metrics.schedules.runs_missed("team-a", "nightly", "early", 2)
     scheduled = make_condition("Scheduled")
     metrics.schedules.deployment_changed(None, make_deployment(status={"conditions": [scheduled]}))
+    metrics.automations.triggered("team-a", "tell", 1)
+    metrics.automations.over("team-a", "tell", "done", 1)
+    metrics.automations.attempted("team-a", "tell", "delivered")
+    metrics.automations.delivered("team-a", "tell", 0.2)
     metrics.reconciled("FlowRun", 0.01)
     metrics.reconcile_failed("FlowRun")
     metrics.api_request("create", "jobs", "201", 0.01)

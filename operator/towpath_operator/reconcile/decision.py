@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
+from towpath_operator.reconcile.automation_actions import AutomationAction
+
 
 @dataclass(frozen=True, slots=True)
 class CreateJob:
@@ -164,6 +166,7 @@ Action: TypeAlias = (
     | ConfirmUnchanged
     | ConfirmPodsEnded
     | TellMissed
+    | AutomationAction
 )
 
 
