@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field
+from tests.naming import steady
 from typing_extensions import TypedDict
 
 from towpath import flow
@@ -108,7 +109,7 @@ def even(x: int) -> int:
         ("int", "5", 5),
         ("Point | None", {"x": 1}, Point(1)),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_values_are_coerced_to_their_annotation(annotation: Any, value: Any, expected: Any) -> None:
     """Texts become numbers, dictionaries become models: as pydantic does, for every kind of annotation."""
@@ -142,7 +143,7 @@ def test_classes_that_pydantic_does_not_know_are_checked_by_isinstance() -> None
         (Annotated[int, Field(le=10)], 11, "x=11 must be at most 10"),
         (Annotated[int, AfterValidator(even)], 3, "must be even"),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_refusals_name_the_field_its_value_and_why(annotation: Any, value: Any, words: str) -> None:
     """One sentence says which part of which parameter is wrong."""
@@ -350,7 +351,7 @@ def test_values_travel_as_json(value: Any, expected: Any) -> None:
     assert to_json({"x": value}, "test") == {"x": expected}
 
 
-@pytest.mark.parametrize("value", [Opaque(), math.nan, math.inf, [1, {"a": math.nan}], 2**70, lambda: 1], ids=repr)
+@pytest.mark.parametrize("value", [Opaque(), math.nan, math.inf, [1, {"a": math.nan}], 2**70, lambda: 1], ids=steady)
 def test_what_has_no_form_in_json_is_refused_by_name(value: Any) -> None:
     """The parameter and a way out are named, before anything is created in the cluster."""
     with pytest.raises(ParameterError, match=r"Parameter 'x' of flow 'test' cannot travel .* Pass a path"):

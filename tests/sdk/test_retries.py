@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.naming import steady
 
 from towpath.errors import ConfigurationError
 from towpath.retries import delay_before, delays_of, exponential_backoff, jittered
@@ -34,7 +35,9 @@ def test_delays_are_spelt_out(spec: object, retries: int, expected: list[float])
     assert [delay_before(delays, retry) for retry in range(1, retries + 1)] == expected
 
 
-@pytest.mark.parametrize("spec", [-1, math.inf, math.nan, [1, -2], ["1"], True, [0.0] * 51, lambda _: [None]], ids=repr)
+@pytest.mark.parametrize(
+    "spec", [-1, math.inf, math.nan, [1, -2], ["1"], True, [0.0] * 51, lambda _: [None]], ids=steady
+)
 def test_delays_that_cannot_be_are_refused(spec: object) -> None:
     """Negative, endless or too many delays are refused where they are written, not when a run fails."""
     with pytest.raises(ConfigurationError, match="retry_delay_seconds"):

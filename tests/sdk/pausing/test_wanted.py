@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from tests.naming import steady
 
 from towpath.errors import ParameterError
 from towpath.pausing.wanted import Wanted, check_schema
@@ -95,7 +96,7 @@ def test_the_schema_and_the_type_refuse_the_same_with_the_same_words(given: dict
         (Order, Order(granted=True, day=date(2026, 1, 31)), Order(granted=True, day=date(2026, 1, 31))),
         (Tree, {"name": "a", "below": [{"name": "b"}]}, Tree(name="a", below=[Tree(name="b")])),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_input_becomes_a_value_of_the_type(kind: Any, given: Any, value: Any) -> None:
     """Given as JSON, as a model or as the plain value, it travels as JSON and arrives as what was wanted."""
@@ -114,7 +115,7 @@ def test_input_becomes_a_value_of_the_type(kind: Any, given: Any, value: Any) ->
         (Order, {"granted": True, "day": "soon"}, "day='soon' must be a date such as 2026-01-31"),
         (int, object(), "has no form in JSON"),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_wrong_input_is_refused_with_each_field(kind: Any, given: Any, words: str) -> None:
     """The words name the field, its value and why."""

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.naming import steady
 
 from towpath import flow
 from towpath.errors import ConfigurationError, EntrypointError, ParameterError
@@ -88,7 +89,7 @@ def test_parameters_are_kept_as_json() -> None:
         ({"cron": "@daily", "parameters": {"day": "x"}}, ParameterError, "day='x' must be a whole number"),
         ({"schedules": [Interval(5, parameters={"dya": 1})]}, ParameterError, "dya=1 is not a parameter"),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_what_cannot_be_served_is_said_at_once(options: dict[str, Any], error: type[Exception], words: str) -> None:
     """Not when the first run fails at night: which option, which value, and what would do."""
