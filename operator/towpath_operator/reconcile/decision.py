@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
@@ -40,6 +40,16 @@ class TellMissed:
     deployment: str
     schedule: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellRetry:
+    """Count a new attempt that follows an infrastructure failure, for the metrics."""
+
+    namespace: str
+    run: str
+    reason: str
+    """Why the attempt before ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +176,7 @@ Action: TypeAlias = (
     | ConfirmUnchanged
     | ConfirmPodsEnded
     | TellMissed
+    | TellRetry
     | AutomationAction
 )
 
@@ -181,3 +192,7 @@ class Decision:
     """What deciding raised, which it never should: there are no actions then; log it, and retry with back-off."""
     waits: bool = False
     """Whether the run stands in its lanes from now on, until it is decided about again."""
+    gives: Mapping[str, int] = field(default_factory=dict)
+    """Slots of a limit with a rate that the actions take, by the names of the runs whose code is to be granted them."""
+    asks_why: bool = False
+    """Whether what was observed does not say why the run waits: with complaints observed, more might be decided."""
