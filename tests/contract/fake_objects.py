@@ -87,17 +87,17 @@ class FakeObjects:
             body["status"] = body.get("status", {}) | fields
             return self._put("MODIFIED", "flowruns", namespace, body)
 
-    def set_spec(self, name: str, namespace: str = "default", **fields: Any) -> Body:
-        """Write fields of a run's spec."""
+    def set_spec(self, name: str, namespace: str = "default", plural: str = "flowruns", **fields: Any) -> Body:
+        """Write fields of an object's spec, by default of a run's."""
         with self.changed:
-            body = self.read("flowruns", name, namespace)
+            body = self.read(plural, name, namespace)
             body["spec"] |= fields
-            return self._put("MODIFIED", "flowruns", namespace, body)
+            return self._put("MODIFIED", plural, namespace, body)
 
-    def delete(self, name: str, namespace: str = "default") -> None:
-        """Delete a run."""
+    def delete(self, name: str, namespace: str = "default", plural: str = "flowruns") -> None:
+        """Delete an object, by default a run."""
         with self.changed:
-            self._put("DELETED", "flowruns", namespace, self.read("flowruns", name, namespace))
+            self._put("DELETED", plural, namespace, self.read(plural, name, namespace))
 
     # What the server answers
 

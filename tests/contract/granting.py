@@ -48,29 +48,28 @@ class Granter:
         asking: list[tuple[int, Body, Any, int]] = []
         for run in runs:
             wanted, granted = (_of(run, key, name) for key in ("slotsWanted", "slotsGranted"))
-            if wanted is None:
-                continue
-            has = min(wanted["slots"], granted["slots"] if granted else 0)
-            used += has
-            if has < wanted["slots"] or granted is None or granted["number"] < wanted["number"]:
+            wanted, has = wanted or {"slots": 0, "number": 0}, granted["slots"] if granted else 0
+            if has > wanted["slots"]:  # free for others once it is written that it is
+                has = wanted["slots"] if self._write(run, {"limit": name, **wanted}) else has
+            elif granted != wanted and wanted["slots"]:
                 key = (run["metadata"]["uid"], name)
                 if key not in self._queue:
                     self._queue[key] = self._count = self._count + 1
                 asking.append((self._queue[key], run, wanted, has))
+            used += has
+        is_full = False
         for _, run, wanted, has in sorted(asking, key=lambda entry: entry[0]):
             room = self._tokens(name, most, rate) if rate else most - used
-            more = max(0, min(wanted["slots"] - has, room))
-            granted = _of(run, "slotsGranted", name)
-            if more == 0 and granted is not None and granted["number"] == wanted["number"]:
-                break  # nobody overtakes
-            if self._write(run, {"limit": name, "slots": has + more, "number": wanted["number"]}):
+            more = 0 if is_full else max(0, min(wanted["slots"] - has, room))
+            is_full |= has + more < wanted["slots"]  # nobody overtakes
+            grant = {"limit": name, "slots": has + more, "number": wanted["number"]}
+            if grant != _of(run, "slotsGranted", name) and self._write(run, grant):
                 used += more
-                if rate and more:
+                if rate:
                     free, at = self._buckets[name]
                     self._buckets[name] = free - more, at
-            if has + more < wanted["slots"]:
-                break
-            self._queue.pop((run["metadata"]["uid"], name), None)
+                if has + more == wanted["slots"]:
+                    self._queue.pop((run["metadata"]["uid"], name), None)
         if not rate:
             self.most[name] = max(self.most[name], used)
 
@@ -81,14 +80,15 @@ class Granter:
         return int(self._buckets[name][0] + 1e-9)
 
     def _write(self, run: Body, grant: dict[str, Any]) -> bool:
-        others = [g for g in run["status"].get("slotsGranted") or () if g["limit"] != grant["limit"]]
+        grants = [g for g in run["status"].get("slotsGranted") or () if g["limit"] != grant["limit"]]
+        grants += [grant] if grant["number"] else []  # else nothing is wanted any more
         version = run["metadata"]["resourceVersion"]
         try:
             self.cluster.with_patience(0).patch_status(
                 run["metadata"]["name"],
                 [
                     {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-                    {"op": "add", "path": "/status/slotsGranted", "value": [*others, grant]},
+                    {"op": "add", "path": "/status/slotsGranted", "value": grants},
                 ],
             )
         except ClusterError:

@@ -153,9 +153,9 @@ class ClusterSlots:
     def close(self) -> None:
         """Give back what the process has, unless its run has ended; nothing can be had any more."""
         with self._guard:
-            self._is_closed = True
+            was_closed, self._is_closed = self._is_closed, True
             has_thread = self._has_thread
-        if has_thread:
+        if has_thread and not was_closed:
             closing = _Close(threading.Event())
             self._messages.put(closing)
             closing.done.wait(_CLOSE_SECONDS)

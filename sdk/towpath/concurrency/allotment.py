@@ -236,10 +236,16 @@ class Allotment:
 
     def _say_why(self) -> None:
         """Tell those who wait what for, when that has changed."""
+        held = [claim for _, claim in self._held.values()]
         for number, (ticket, claim) in self._waiting.items():
             limits = (self.roster.limits[name] for name in self._at_limits(claim))
-            short = [limit.name for limit in limits if self._usable(limit) < claim.occupy]
-            why = " ".join(map(self.roster.why, short)) or "Others in the same process have the slots."
+            own = {limit.name: 0 if limit.decay else taken(limit.name, held) for limit in limits}
+            short = [
+                self.roster.why(name, count)
+                for name, count in own.items()
+                if self._usable(self.roster.limits[name]) < count + claim.occupy
+            ]
+            why = " ".join(short) or _BEHIND.why
             wish = replace(ticket.wish, names=claim.names)
             answer = Waits(why, warning(wish, self.roster.limits, self._ground))
             if self._told.get(number) != answer:

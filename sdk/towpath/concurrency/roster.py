@@ -28,14 +28,21 @@ class Roster:
         """Give the names of the resources that names in code mean; a name that means none stays what it is."""
         return frozenset[str]().union(*map(self._meant, names))
 
-    def why(self, name: str) -> str:
-        """Say why a slot of a limit has to be waited for."""
+    def why(self, name: str, own: int) -> str:
+        """Say why a slot of a limit has to be waited for.
+
+        Args:
+            name: of the limit.
+            own: how many of its slots the run that waits has itself.
+        """
         limit = self.limits[name]
         if limit.decay:
             return f"The slots of {name!r} come free at {limit.decay:g} a second."
         if limit.slots == 0:
             return f"The limit {name!r} has 0 slots, so nobody gets in until it is set to more."
         have = f"{name!r} has {limit.slots} slot{'' if limit.slots == 1 else 's'}"
+        if own:
+            return f"{have}, of which this run has taken {own} elsewhere in its code."
         if not (holders := self.holders.get(name)):
             return f"{have}, and this run waits for its turn."
         more = f" and {len(holders) - _NAMES_SHOWN} more" if len(holders) > _NAMES_SHOWN else ""
