@@ -86,6 +86,10 @@ class View(Protocol):
         """Tell whether it is a run's turn to begin."""
         ...
 
+    def grants(self, namespace: str, name: str) -> Sequence[Body] | None:
+        """Give what a run's status should say of the slots of its code; None if it says so."""
+        ...
+
     def ended_runs(
         self, namespace: str, deployment: str, order: Order, look_up: Callable[[str], EndedRun]
     ) -> Sequence[EndedRun]:
@@ -136,6 +140,7 @@ def flowrun(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> 
         queue=_named(view, QUEUES, namespace, queue_of(run, deployment)),
         limits={limit: view.get(LIMITS, namespace, limit) for limit in limits_of(run, deployment)},
         turn=view.turn(namespace, name),
+        grants=view.grants(namespace, name),
         revision=revision_in(_named(view, REVISIONS, namespace, text(run, "status", "revision"))),
         policy=policy,
     )

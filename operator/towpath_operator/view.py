@@ -112,6 +112,10 @@ class StoreView:
         """Tell whether it is a run's turn to begin."""
         return self.lanes.turn(Key("flowruns", namespace, name))
 
+    def grants(self, namespace: str, name: str) -> Sequence[Body] | None:
+        """Give what a run's status should say of the slots of its code; None if it says so."""
+        return self.lanes.grants(Key("flowruns", namespace, name))
+
     def lane(self, key: Key) -> ObservedLane | None:
         """Give what is known of a Queue or a ConcurrencyLimit, or None if there is no such object."""
         body = self.get(*key)

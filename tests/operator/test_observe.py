@@ -30,6 +30,9 @@ class Bodies:
     def turn(self, namespace: str, name: str) -> Turn:
         return GOES
 
+    def grants(self, namespace: str, name: str) -> None:
+        return None
+
     def pods_of_job(self, namespace: str, job_name: str) -> list[Body]:
         pods = self.bodies.get("pods", ())
         return [pod for pod in pods if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == job_name]

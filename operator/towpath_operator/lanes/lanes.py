@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 from towpath import names
 from towpath_operator.lanes import words
 from towpath_operator.lanes.lane import Lane
+from towpath_operator.lanes.slots import Slots, has_rate
 from towpath_operator.observe import Key
 from towpath_operator.reconcile.claims import (
     LIMITS,
@@ -94,6 +95,8 @@ class Lanes:
         self._inner: defaultdict[Key, set[Key]] = defaultdict(set)  # who waits and has a holder above, by lane
         self._lines: Counter[frozenset[Key]] = Counter()  # by the lanes that they stand in, how many wait
         self._woken: dict[Key, None] = {}
+        self._slots = Slots()
+        self._unsettled: set[Key] = set()  # limits of which slots may be free for code, or are not any more
 
     # ---- what changes
 
@@ -113,6 +116,7 @@ class Lanes:
             case "queues" | "concurrencylimits" | "deployments":
                 if mapping(old, "spec") != mapping(new, "spec") or (old is None) != (new is None):
                     self._lane_changed(plural, old, new)
+        self._allot()
 
     def decided(self, key: Key, decision: Decision) -> None:
         """Note what was decided about a run, before anything else is decided; what it begins is reserved for it."""
@@ -121,12 +125,20 @@ class Lanes:
         begins = any(isinstance(action, CreateJob) for action in decision.actions)
         self._words[key] = _Stand.HOLDS if begins else _Stand.WAITS if decision.waits else _Stand.APART
         self._file(self._runs[key])
+        if decision.waits:
+            self._supersede(self._runs[key])
+        self._allot()
 
     def failed(self, key: Key) -> None:
         """Note that a run surely did not begin as was decided: its slots are free, and it waits for its next try."""
         if key in self._runs:
             self._words[key] = _Stand.APART
             self._file(self._runs[key])
+            self._allot()
+
+    def given(self, at: Key, gives: Mapping[str, int]) -> None:
+        """Note what was taken out of the bucket of a limit with a rate, for the code of which runs."""
+        self._woken.update(dict.fromkeys(self._slots.given(at, gives)))
 
     def woken(self) -> Iterable[Key]:
         """Give what has to be looked at because of changes since this was asked last."""
@@ -156,14 +168,22 @@ class Lanes:
             superseded=superseded,
         )
 
+    def grants(self, key: Key) -> list[dict[str, Any]] | None:
+        """Give what a run's status should say of the slots of its code; None if it says so."""
+        return self._slots.grants(key)
+
     def observed(self, at: Key, body: Body) -> ObservedLane:
         """Tell how full the lane of an object is."""
-        lane = self._lanes.get(at)
-        if lane is None:
-            return ObservedLane(body)
+        lane = self._lanes.get(at) or Lane()
         first = sorted(lane.holders.items(), key=lambda item: _age(item[1]))[:HOLDERS]
-        holders = [(key.name, 1) for key, _ in first]
-        return ObservedLane(body, active=len(lane.holders), waiting=lane.waiting, holders=holders)
+        lacking, code = self._slots.lacking(at), self._slots.holders(at)
+        return ObservedLane(
+            body,
+            active=len(lane.holders) + sum(slots for _, slots in code),
+            waiting=lane.waiting + len(lacking),
+            holders=[*((key.name, 1) for key, _ in first), *code][:HOLDERS],
+            lacking=lacking,
+        )
 
     # ---- runs
 
@@ -193,8 +213,11 @@ class Lanes:
         self._words.pop(key, None)
         if run is None:
             return
+        self._unsettled |= self._slots.run_changed(key, None, run.order, ())
         self._settle(run, run.order, _Stand.APART, _NO_LANES, _NO_LANES)
+        left = run.named
         self._join(run, _NO_LANES, frozenset())
+        self._drop_empty(left)
         if run.parent is not None:
             _discard(self._children, run.parent[1], key)
         for child in tuple(self._children.get(run.uid, ())):
@@ -215,12 +238,15 @@ class Lanes:
         deployment = self._get(_DEPLOYMENTS, run.key.namespace, run.deployment) if run.deployment else None
         tags, queue = tags_of(body, deployment), queue_of(body, deployment)
         named = frozenset(self._under(run, queue, limits_of(body, deployment), tags))
-        held = run.named if run.stand is _Stand.HOLDS else _NO_LANES
+        held, left = run.named if run.stand is _Stand.HOLDS else _NO_LANES, run.named - named
         self._join(run, named, tags)
         lent = self._lent(run)
         queue_body = self._get(QUEUES, run.key.namespace, queue) if queue else None
         self._settle(run, order_of(body, deployment, queue_body), self._stand(run, body), named - lent, lent)
-        if held != (run.named if run.stand is _Stand.HOLDS else _NO_LANES):
+        self._drop_empty(left)
+        holds = run.named if run.stand is _Stand.HOLDS else _NO_LANES
+        self._unsettled |= self._slots.run_changed(run.key, body, run.order, lent | holds)
+        if held != holds:
             for child in tuple(self._children.get(run.uid, ())):
                 self._file_all_below(child)
 
@@ -270,7 +296,6 @@ class Lanes:
             self._lane_of(at)
         for at in run.named - named:
             _discard(self._members, at, run.key)
-            self._drop_empty(at)
         for tag in tags - run.tags:
             self._tagged[run.key.namespace, tag].add(run.key)
         for tag in run.tags - tags:
@@ -294,10 +319,9 @@ class Lanes:
         self._recount(run, -1)
         run.order, run.stand, run.counted, run.lent = order, stand, counted, lent
         self._recount(run, 1)
-        if stand is _Stand.WAITS and before != (order, stand, counted):
-            self._supersede(run)
-            if not any(True for _ in self._behind(run)):
-                self._woken[run.key] = None
+        is_new = before != (order, stand, counted)
+        if stand is _Stand.WAITS and is_new and not any(True for _ in self._behind(run)):
+            self._woken[run.key] = None
 
     def _move(self, run: _Run, at: Key, old: _Stand, new: _Stand, order: Order) -> None:
         lane = self._lane_of(at)
@@ -314,6 +338,8 @@ class Lanes:
                 lane.wait(run.key, order)
         if at.plural != _DEPLOYMENTS:
             self._woken[at] = None
+        if at.plural == LIMITS:
+            self._unsettled.add(at)
 
     def _recount(self, run: _Run, step: int) -> None:
         if run.stand is _Stand.WAITS:
@@ -329,9 +355,11 @@ class Lanes:
             self._open(at)
         return self._lanes[at]
 
-    def _drop_empty(self, at: Key) -> None:
-        if at not in self._members and self._get(*at) is None:
-            self._lanes.pop(at, None)
+    def _drop_empty(self, lanes: Iterable[Key]) -> None:
+        """Forget lanes that nobody is under any more."""
+        for at in lanes:
+            if at not in self._members:
+                self._lanes.pop(at, None)
 
     def _open(self, at: Key) -> None:
         """Let a lane be as its object says; one that is not there keeps nobody, for who names it waits for it."""
@@ -341,12 +369,14 @@ class Lanes:
             limit = integer(body, "spec", "concurrency", "limit")
         elif at.plural == QUEUES:
             is_open = not is_suspended(body)
-        elif is_suspended(body) or text(body, "spec", "slotDecayPerSecond"):
+        elif is_suspended(body) or has_rate(body):
             limit = None
         self._offer(at, lane.change(limit, is_open=is_open, taken=lane.taken))
 
     def _lane_changed(self, plural: str, old: Body | None, new: Body | None) -> None:
         at = _key_of(plural, new if new is not None else old)
+        if plural == LIMITS:
+            self._unsettled.add(at)
         if at in self._lanes:
             self._open(at)
         concerned = set(self._members.get(at, ())) if plural != LIMITS else set[Key]()
@@ -357,8 +387,6 @@ class Lanes:
         if (old is None) != (new is None):  # who names it waits for it to appear, or has to wait from now on
             waiting = (key for key in self._members.get(at, ()) if self._runs[key].stand is not _Stand.HOLDS)
             self._woken.update(dict.fromkeys(waiting))
-        if new is None:
-            self._drop_empty(at)
 
     def _tag_changed(self, at: Key, before: str, after: str) -> set[Key]:
         concerned: set[Key] = set()
@@ -369,6 +397,19 @@ class Lanes:
             self._limits_by_tag[at.namespace, after].add(at)
             concerned |= self._tagged.get((at.namespace, after), set())
         return concerned
+
+    def _allot(self) -> None:
+        """Promise code of runs what is free for it, and leave the rest to the runs that wait."""
+        while self._unsettled:
+            at = self._unsettled.pop()
+            body = self._get(*at)
+            lane = self._lanes.get(at)
+            waking = self._slots.allot(at, body, len(lane.holders) if lane else 0)
+            self._woken.update(dict.fromkeys(waking))
+            self._woken[at] = None
+            if lane is not None and lane.limit is not None:
+                taken = self._slots.claimed(at, lane.limit)
+                self._offer(at, lane.change(lane.limit, is_open=lane.is_open, taken=taken))
 
     def _offer(self, at: Key, keys: Iterable[Key]) -> None:
         self._woken.update(dict.fromkeys(keys))
@@ -411,11 +452,12 @@ class Lanes:
         return text(self._get(*at), "spec", "concurrency", "onConflict")
 
     def _supersede(self, new: _Run) -> None:
-        """Have the runs looked at whose place a run may take that waits from now on."""
+        """Have the runs looked at whose place a run takes that waits."""
         for at in new.counted:
             if at.plural == _DEPLOYMENTS and self._on_conflict(at) == "CancelRunning":
                 others = (*self._lanes[at].holders, *self._lanes[at].line())
-                self._woken.update(dict.fromkeys(key for key in others if key != new.key))
+                older = (key for key in others if key != new.key and self._superseded_by(self._runs[key]))
+                self._woken.update(dict.fromkeys(older))
 
     def _superseded_by(self, run: _Run) -> str:
         """Say, if a run has to make room for later ones of its Deployment, for which."""

@@ -16,6 +16,7 @@ from towpath_operator.reconcile.guard import guarded
 from towpath_operator.reconcile.observed import ObservedFlowRun
 from towpath_operator.reconcile.pods import is_deleting
 from towpath_operator.reconcile.run import Run
+from towpath_operator.reconcile.slots import with_grants
 from towpath_operator.reconcile.turn import superseded
 from towpath_operator.reconcile.wish import wish_to_cancel
 
@@ -54,5 +55,5 @@ def _decide(observed: ObservedFlowRun, now: datetime) -> Decision:
     if suspended.is_suspended(run):
         return suspended.decide(observed, run, wish, now)
     if attempt.has_begun(observed, run):
-        return attempt.decide(observed, run, wish, now)
+        return with_grants(attempt.decide(observed, run, wish, now), run, observed.grants)
     return start.decide(observed, run, wish, now)

@@ -9,13 +9,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 from towpath.api.v1alpha1.transitions import rfc3339
+from towpath_operator.reconcile.bucket import Draught, draw
 from towpath_operator.reconcile.claims import LIMITS, QUEUES, is_suspended
 from towpath_operator.reconcile.conditions import Condition, changes, condition, patch_of, with_conditions
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.guard import guarded
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.pods import is_deleting
-from towpath_operator.reconcile.reading import integer, mapping, moment
+from towpath_operator.reconcile.reading import integer, mapping, moment, text
 from towpath_operator.reconcile.ready import TYPE as READY
 from towpath_operator.reconcile.resolve import check_template
 
@@ -42,6 +43,8 @@ class ObservedLane:
     """Runs that wait for slots, or whose code does."""
     holders: Sequence[tuple[str, int]] = ()
     """Names of the first that hold slots, and how many each."""
+    lacking: Sequence[tuple[str, int]] = ()
+    """Names of the runs whose code waits for slots, the first first, and for how many."""
 
 
 def decide(plural: str, observed: ObservedLane, now: datetime) -> Decision:
@@ -57,11 +60,15 @@ def _decide(plural: str, observed: ObservedLane, now: datetime) -> Decision:
         "conditions": with_conditions(body, {READY: _ready(plural, body, now)}),
         "observedGeneration": integer(body, "metadata", "generation"),
     }
-    changed = changes(body, wanted)
+    drawn = Draught()
+    if text(body, "spec", "slotDecayPerSecond") and not is_suspended(body):
+        drawn = draw(body, observed.lacking, now)
+    changed = changes(body, wanted | dict(drawn.fields))
     counted, wait = _counts(plural, observed, now, is_written=bool(changed))
+    again = min((each for each in (wait, drawn.again_seconds) if each is not None), default=None)
     if not changed and not counted:
-        return Decision(requeue_after=wait)
-    return Decision((patch_of(plural, body, changed | counted),), wait)
+        return Decision(requeue_after=again)
+    return Decision((patch_of(plural, body, changed | counted),), again, gives=drawn.gives)
 
 
 def _ready(plural: str, body: Body, now: datetime) -> Condition:

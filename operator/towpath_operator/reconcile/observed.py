@@ -19,6 +19,17 @@ Body: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Complaint:
+    """What Kubernetes said in a Warning about a Job or a pod."""
+
+    reason: str
+    """In one word, such as FailedMount."""
+    message: str
+    at: datetime
+    """When it was said last."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedFlowRun:
     """A FlowRun and what it depends on; None or empty where there is nothing."""
 
@@ -45,6 +56,10 @@ class ObservedFlowRun:
     """The ConcurrencyLimits that the run and its Deployment name."""
     turn: Turn = GOES
     """What the lanes say."""
+    grants: Sequence[Body] | None = None
+    """What status.slotsGranted is to say; None if it says so."""
+    complaints: Mapping[str, Complaint] | None = None
+    """Complaints about Jobs and pods, by UID; None if nobody was asked: see `Decision.asks_why`."""
     policy: Policy = DEFAULT
 
 
