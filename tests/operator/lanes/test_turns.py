@@ -487,7 +487,7 @@ def test_the_words_about_a_place_are_looked_at_again_lazily() -> None:
 def yard_with_deployment(on_conflict: str, limit: int = 1) -> Yard:
     """Make a yard with a Deployment."""
     yard = Yard()
-    yard.put("flows", "main", {"image": "image:1", "command": ["sh"]})
+    yard.put("flows", "main", {"image": "image:1", "entrypoint": "flows:main"})
     concurrency = {"limit": limit, "onConflict": on_conflict}
     yard.put("deployments", "nightly", {"flowRef": "main", "concurrency": concurrency})
     return yard

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.builders import NAMESPACE, NOW, make_metadata
+from tests.builders import NAMESPACE, NOW, make_metadata, make_pod
 from tests.json_patch import apply_patch
 
 from towpath import names
@@ -48,7 +48,7 @@ class Yard:
     def restart(self, bodies: Mapping[str, list[Body]] | None = None) -> None:
         """Start the operator anew: it lists all there is, and knows nothing else."""
         if bodies is None:
-            bodies = {plural: list(self.store.all(plural)) for plural in (*_KINDS, "jobs")}  # type: ignore[misc]
+            bodies = {plural: list(self.store.all(plural)) for plural in (*_KINDS, "jobs", "pods")}  # type: ignore[misc]
         self.store = Store(INDEXES, listener=self._changed)
         self.view = StoreView(self.store)
         self.dirty = {}
@@ -78,7 +78,7 @@ class Yard:
 
     def run(self, name: str, parent: str | None = None, age: float = 0.0, **spec: Any) -> Body:
         """Make a run that is so many seconds old."""
-        whole = {"flow": {"image": "image:1", "command": ["sh"]}, "onParentEnd": "Cancel"} | spec
+        whole = {"flow": {"image": "image:1", "entrypoint": "flows:main"}, "onParentEnd": "Cancel"} | spec
         if "deploymentRef" in spec:
             del whole["flow"]
         if parent is not None:
@@ -110,7 +110,9 @@ class Yard:
         patch = transitions.transition(status, new, attempt=status["attempt"])
         if type_.is_terminal or called == "Suspended":
             over = {"type": "Complete", "status": "True", "lastTransitionTime": NOW}
-            self._store("jobs", self.body("jobs", status["job"]) | {"status": {"conditions": [over]}})
+            job = self.body("jobs", status["job"]) | {"status": {"conditions": [over]}}
+            self._store("jobs", job)
+            self._store("pods", make_pod(job, phase="Succeeded", exit_code=0))
         self._store("flowruns", apply_patch(body, patch))
 
     def want(self, name: str, limit: str, slots: int, number: int) -> None:
@@ -140,7 +142,10 @@ class Yard:
             match action:
                 case CreateJob(manifest=manifest):
                     metadata = manifest["metadata"] | {"uid": f"job-{self.version}", "namespace": NAMESPACE}
-                    self._store("jobs", {**manifest, "metadata": metadata})
+                    job = self._store(
+                        "jobs", {**manifest, "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}
+                    )
+                    self._store("pods", make_pod(job, phase="Running", running=True))
                 case DeleteJob(name=name):  # its pod takes its time
                     job = self.body("jobs", name)
                     self._store("jobs", job | {"metadata": job["metadata"] | {"deletionTimestamp": NOW}})
