@@ -63,6 +63,10 @@ class Yard:
         self.view.lanes.changed(plural, old, new)
         self._wake()
 
+    def key(self, name: str) -> Key:
+        """Give the key of a run."""
+        return Key("flowruns", NAMESPACE, name)
+
     def _wake(self) -> None:
         self.dirty.update(dict.fromkeys(self.view.lanes.woken()))
 
