@@ -27,14 +27,17 @@ from importlib import metadata
 
 from towpath.errors import ClusterError
 from towpath_operator import endpoints, handlers, observe
+from towpath_operator.admission.part import Admission
 from towpath_operator.apply import Applier, JobRefusedError, RunRefusedError, StaleError, is_final
 from towpath_operator.automations.part import Automations
+from towpath_operator.complaints import Complaints
 from towpath_operator.health import Health
 from towpath_operator.kinds import BY_KOPF, BY_PLURAL, BY_REFLECTOR, EVENTS
 from towpath_operator.logs import field_of
 from towpath_operator.metrics import Metrics
 from towpath_operator.reconcile import deployment, flow, flowrun, history, lane_status, revision
 from towpath_operator.reconcile.decision import Decision
+from towpath_operator.reconcile.observed import ObservedFlowRun
 from towpath_operator.reconcile.reading import mapping
 from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import ApiError, Client
@@ -78,7 +81,12 @@ class Operator:
         self._client = Client(connection.configuration, self._metrics.api_request, may_write=self._may_write)
         self._recorder = EventRecorder(self._client, EVENTS, "towpath-operator")
         self._applier = Applier(
-            self._client, self._store, self._recorder, self._metrics.schedules, removed=self._metrics.run_removed
+            self._client,
+            self._store,
+            self._recorder,
+            self._metrics.schedules,
+            removed=self._metrics.run_removed,
+            retried=self._metrics.run_retried,
         )
         self._automations = Automations(
             self._client,
@@ -89,7 +97,17 @@ class Operator:
             may_write=self._may_write,
             hosts=settings.webhook_hosts,
         )
+        self._complaints = Complaints(self._client)
         self._filler = Filler(self._client, self._store, BY_KOPF, self._namespaces)
+        self.admission = Admission(
+            settings,
+            self._client,
+            self._store,
+            self._view,
+            metrics=self._metrics.admission,
+            is_listed=self._filler.filled.is_set,
+        )
+        """The webhook, and where it is."""
         self._sweeper = Sweeper(
             self._client,
             self._store,
@@ -111,7 +129,7 @@ class Operator:
 
         Raises:
             ExceptionGroup: a task failed, and with it the operator; LeaseLostError in it: another replica may work now.
-            ConfigurationError: the HTTP port is taken.
+            ConfigurationError: a port is taken.
         """
         self._catch_signals()
         async with contextlib.AsyncExitStack() as stack:
@@ -122,6 +140,7 @@ class Operator:
                 endpoints.serve(self._settings.listen_port, self._metrics.registry, self._health)
             )
             log.info("Listening on port %d.", self.port)
+            await front.enter_async_context(self.admission.served())
             async with asyncio.TaskGroup() as tasks:
                 await self._live(tasks, front)
 
@@ -335,7 +354,7 @@ class Operator:
             case "flowruns":
                 run = observe.flowrun(self._view, key.namespace, key.name, self._policy)
                 try:
-                    return await self._apply_to_run(key, flowrun.decide(run, now) if run else Decision())
+                    return await self._apply_to_run(key, await self._decide_about_run(run, now))
                 except JobRefusedError as refusal:
                     assert run is not None
                     log.warning("%s", refusal, extra=about)
@@ -351,7 +370,11 @@ class Operator:
                 return await self._look_at_deployment(key, now, about)
             case "queues" | "concurrencylimits":
                 lane = self._view.lane(key)
-                return await self._apply(lane_status.decide(key.plural, lane, now) if lane else Decision())
+                decision = lane_status.decide(key.plural, lane, now) if lane else Decision()
+                again = await self._apply(decision)
+                self._view.lanes.given(key, decision.gives)
+                self._wake()
+                return again
             case "automations":
                 return await self._automations.look_at(key, now)
             case observe.HISTORY:
@@ -359,6 +382,13 @@ class Operator:
                 return await self._apply(history.decide(ended, now))
             case _:
                 raise AssertionError(f"nothing is decided about {key.plural}")
+
+    async def _decide_about_run(self, run: ObservedFlowRun | None, now: datetime) -> Decision:
+        decision = flowrun.decide(run, now) if run else Decision()
+        if run is None or not decision.asks_why:
+            return decision
+        namespace = run.run["metadata"]["namespace"]
+        return flowrun.decide(dataclasses.replace(run, complaints=await self._complaints.of(namespace)), now)
 
     async def _look_at_deployment(self, key: observe.Key, now: datetime, about: Mapping[str, str]) -> float | None:
         """Do what is to be done about a Deployment; what is refused to one schedule does not stop the others."""

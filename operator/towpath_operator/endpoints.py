@@ -32,7 +32,7 @@ async def serve(port: int, registry: CollectorRegistry, health: Health) -> Async
     await runner.setup()
     try:
         try:
-            listener = _listen(port)
+            listener = listen(port)
         except OSError as error:
             raise ConfigurationError(f"Port {port} cannot be listened on: {error.strerror or error}.") from error
         await web.SockSite(runner, listener).start()
@@ -41,7 +41,7 @@ async def serve(port: int, registry: CollectorRegistry, health: Health) -> Async
         await runner.cleanup()
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
     """Listen on all addresses, of IPv6 and IPv4 by one socket where the machine has both."""
     with contextlib.suppress(OSError):
         if socket.has_dualstack_ipv6():

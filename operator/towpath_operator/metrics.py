@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from towpath import names
 from towpath.states import Reason, StateType
+from towpath_operator.admission.metrics import AdmissionMetrics
 from towpath_operator.automations.metrics import AutomationMetrics
 from towpath_operator.reconcile.reading import integer, mappings, moment, text
 from towpath_operator.runtime.store import Body
@@ -221,6 +222,7 @@ class Metrics:
         )
         self.schedules = ScheduleMetrics(registry, clock)
         self.automations = AutomationMetrics(registry)
+        self.admission = AdmissionMetrics(registry)
         Gauge("towpath_operator_info", "The operator that runs; always 1.", ("version",), registry=registry).labels(
             version
         ).set(1)
@@ -250,13 +252,14 @@ class Metrics:
             wanted = (moment(new, "metadata", "creationTimestamp"), moment(new, "spec", "scheduledTime"))
             since = max(filter(None, wanted), default=start)
             self._start_latency.labels(*labels).observe(max(0.0, (start - since).total_seconds()))
-        failures = (integer(new, "status", "infraFailures") or 0) - (integer(old, "status", "infraFailures") or 0)
-        if failures > 0 and not state.is_terminal:
-            self._infra_retries.labels(*labels, reason_of(new, "status", "error", "code")).inc(failures)
         if state.is_terminal and not (old and state_of(old).is_terminal):
             self._finished.labels(*labels, state.value, reason_of(new, "status", "state", "reason")).inc()
             if start and (end := moment(new, "status", "completionTime")):
                 self._duration.labels(*labels, state.value).observe(max(0.0, (end - start).total_seconds()))
+
+    def run_retried(self, run: Body, reason: str) -> None:
+        """Note that a FlowRun gets a new attempt, because the one before ended for a reason that is not its own."""
+        self._infra_retries.labels(*labels_of(run), reason if reason in _REASONS else "Other").inc()
 
     def run_removed(self, run: Body) -> None:
         """Note that the operator removed a FlowRun."""

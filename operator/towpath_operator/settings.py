@@ -127,6 +127,12 @@ class Settings:
         "Lease by which replicas agree who works, as namespace/name. Empty: this operator works without asking, and"
         " must be the only one.",
     )
+    admission_certificate: str = _setting(
+        "",
+        _line,
+        "Folder with tls.crt and tls.key, with which the admission webhook answers the API server. Empty: no webhook.",
+    )
+    admission_port: int = _setting(9443, _whole(0, 65_535), "TCP port of the admission webhook.")
     identity: str = _setting(
         "", _line, "What this replica is called in the Lease; no other that lives may be. Empty: the host's name."
     )

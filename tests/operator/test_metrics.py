@@ -33,6 +33,8 @@ PROMISED = {
     "towpath_automation_actions_total": ("counter", "namespace", "automation", "outcome"),
     "towpath_automation_deliveries_total": ("counter", "namespace", "automation", "outcome"),
     "towpath_automation_delivery_lag_seconds": ("histogram", "namespace", "automation"),
+    "towpath_admission_reviews_total": ("counter", "kind", "answer"),
+    "towpath_admission_review_seconds": ("histogram",),
     "towpath_operator_reconcile_duration_seconds": ("histogram", "kind"),
     "towpath_operator_reconcile_errors_total": ("counter", "kind"),
     "towpath_operator_queue_depth": ("gauge",),
@@ -69,7 +71,7 @@ def exercised() -> Fixture:
     fixture = Fixture()
     metrics = fixture.metrics
     metrics.run_changed(None, make_run("PENDING", "JobCreated", name="waits"))
-    metrics.run_changed(make_run(), make_run("SCHEDULED", "AwaitingRetry", infraFailures=1))
+    metrics.run_retried(make_run("SCHEDULED", "AwaitingRetry", infraFailures=1), "OutOfMemory")
     times = {"startTime": "2026-03-01T12:00:00Z", "completionTime": "2026-03-01T12:00:30Z"}
     metrics.run_changed(make_run(), make_run("COMPLETED", "Succeeded", **times))
     metrics.run_removed(make_run("COMPLETED", "Succeeded", **times))
@@ -81,6 +83,7 @@ def exercised() -> Fixture:
     metrics.automations.over("team-a", "tell", "done", 1)
     metrics.automations.attempted("team-a", "tell", "delivered")
     metrics.automations.delivered("team-a", "tell", 0.2)
+    metrics.admission.reviewed("FlowRun", "refused", 0.001)
     metrics.reconciled("FlowRun", 0.01)
     metrics.reconcile_failed("FlowRun")
     metrics.api_request("create", "jobs", "201", 0.01)
@@ -238,13 +241,11 @@ def test_start_latency(scheduled: str | None, seconds: float) -> None:
 
 
 def test_infra_retries_are_counted_with_their_reason() -> None:
-    """Each infrastructure failure that leads to another attempt counts; the last, which ends the run, does not."""
+    """Each infrastructure failure that leads to another attempt counts, by what had failed."""
     fixture = Fixture()
-    error = {"code": "OutOfMemory", "kind": "Infrastructure", "message": "killed"}
-    retried = make_run("SCHEDULED", "AwaitingRetry", infraFailures=1, error=error)
-    fixture.metrics.run_changed(make_run("RUNNING"), retried)
-    fixture.metrics.run_changed(retried, make_run("PENDING", infraFailures=1))
-    fixture.metrics.run_changed(retried, make_run("CRASHED", "OutOfMemory", infraFailures=2, error=error))
+    fixture.metrics.run_retried(make_run("SCHEDULED", "AwaitingRetry", infraFailures=1), "OutOfMemory")
+    fixture.metrics.run_retried(make_run("SCHEDULED", "AwaitingRetry", infraFailures=2), "MyOwnWord-4711")
+    assert fixture.value("towpath_flowrun_infra_retries_total", LABELS | {"reason": "Other"}) == 1
     assert fixture.value("towpath_flowrun_infra_retries_total", LABELS | {"reason": "OutOfMemory"}) == 1
 
 

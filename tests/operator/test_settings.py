@@ -40,6 +40,8 @@ def test_each_variable_sets_its_setting() -> None:
             "TOWPATH_OPERATOR_STALE_SECONDS": "100",
             "TOWPATH_OPERATOR_SWEEP_SECONDS": "60",
             "TOWPATH_OPERATOR_DRAIN_SECONDS": "5",
+            "TOWPATH_OPERATOR_ADMISSION_CERTIFICATE": "/etc/towpath/admission",
+            "TOWPATH_OPERATOR_ADMISSION_PORT": "0",
             "TOWPATH_OPERATOR_LEASE": "towpath-system/towpath-operator",
             "TOWPATH_OPERATOR_IDENTITY": "one",
         }
@@ -58,6 +60,8 @@ def test_each_variable_sets_its_setting() -> None:
         100,
         60,
         5,
+        "/etc/towpath/admission",
+        0,
         "towpath-system/towpath-operator",
         "one",
     )

@@ -57,7 +57,7 @@ def _decide(observed: ObservedDeployment, now: datetime) -> Decision:
         actions.insert(0, _confirm(body))
     wanted: dict[str, Any] = {
         "conditions": with_conditions(
-            body, {READY: ready(body, _check(observed), now), SCHEDULED: _scheduled(observed, found, now)}
+            body, {READY: ready(body, check(observed), now), SCHEDULED: _scheduled(observed, found, now)}
         ),
         "observedGeneration": integer(body, "metadata", "generation"),
         "schedules": [dict(one.seen) for one in found] or None,
@@ -73,7 +73,8 @@ def _decide(observed: ObservedDeployment, now: datetime) -> Decision:
     return Decision(tuple(actions), _sooner(wait, *(_wait(one, now) for one in found)))
 
 
-def _check(observed: ObservedDeployment) -> Problem | None:
+def check(observed: ObservedDeployment) -> Problem | None:
+    """Tell why a Deployment cannot be run, if it cannot."""
     spec = mapping(observed.deployment, "spec")
     if observed.flow is None:
         wanted, namespace = text(spec, "flowRef"), text(observed.deployment, "metadata", "namespace")
@@ -110,17 +111,21 @@ def _scheduled(observed: ObservedDeployment, found: Sequence[Outlook], now: date
     body = observed.deployment
     if not mappings(body, "spec", "schedules"):
         return None
-    troubles = [(_word(one), one.name, one.problem) for one in found if one.problem]
-    if not troubles:
-        troubles = [(Word.INVALID_PARAMETERS, one.name, said) for one in found if (said := _unfit(observed, one))]
-    if troubles:
-        message = " ".join(f"Schedule {name!r}: {said.rstrip('.')}." for _, name, said in troubles)
-        return condition(body, SCHEDULED, troubles[0][0], message, now)
+    if wrong := troubles(observed, found):
+        return condition(body, SCHEDULED, wrong[0][0], " ".join(said for _, said in wrong), now)
     if not found:
         whole = value(body, "spec", "suspend") is True
         message = f"{'The Deployment' if whole else 'Every schedule'} is suspended. Set suspend to false to go on."
         return condition(body, SCHEDULED, Word.SUSPENDED, message, now)
     return condition(body, SCHEDULED, SCHEDULED, "", now)
+
+
+def troubles(observed: ObservedDeployment, found: Sequence[Outlook]) -> list[tuple[Word, str]]:
+    """Say in a word and a sentence why schedules make no runs, or else why these will fail."""
+    wrong = [(_word(one), one.name, one.problem) for one in found if one.problem]
+    if not wrong:
+        wrong = [(Word.INVALID_PARAMETERS, one.name, said) for one in found if (said := _unfit(observed, one))]
+    return [(word, f"Schedule {name!r}: {said.rstrip('.')}.") for word, name, said in wrong]
 
 
 def _word(one: Outlook) -> Word:
