@@ -72,6 +72,7 @@ class Cluster:
         self.meddled: set[str] = set()
         self.deleted_by_others: set[str] = set()
         self.finished_well: dict[str, int] = {}
+        self.told_to_go: dict[str, str] = {}
         self.writes: dict[str, list[str]] = {name: [] for name in programs}
         for name, steps in programs.items():
             self._create_run(name, steps[0], specs.get(name, {}), child_of.get(name))
@@ -137,6 +138,7 @@ class Cluster:
         run = self.api.get("flowruns", name)
         ended = run is not None and run.get("status", {}).get("state", {}).get("type") in {"FAILED", "CRASHED"}
         if run is not None and ended and not run["spec"].get("cancel"):
+            self.finished_well.pop(name, None)  # somebody wants its work done again
             wish = {"retryAfterAttempt": run["status"].get("attempt", 0)}
             self.api.put("flowruns", run | {"spec": run["spec"] | wish})
 
@@ -337,6 +339,10 @@ class Cluster:
 
     def _stand_still(self, process: Process, run: Body, name: str) -> None:
         """Report that the run waits, in its process or without one."""
+        if wants_cancel(run):  # the signal is on its way
+            if name == "Suspended":
+                self._report(process, run, StateType.CANCELLED, leave=True)
+            return
         asks = process.program in {"ask", "leave"} and not run["spec"].get("pause") and not run["spec"].get("suspend")
         pause = {"key": "1", "wanted": json.dumps(WANTED)} if asks else None
         self._report(process, run, StateType.PAUSED, leave=name == "Suspended", name=name, pause=pause)
@@ -447,9 +453,13 @@ class Cluster:
             raise LawBrokenError(f"{run} did its work in attempt {well}, and is at it again in attempt {attempt}")
 
     def _evidence_lost(self, run: str, attempt: int) -> bool:
-        """Tell whether nobody could know that an attempt did its work: its pod went before it was seen to end."""
+        """Tell whether nobody could know that an attempt did its work: its pod went before it was seen to end.
+
+        What ended in the second in which its pod was told to go may have ended because of that.
+        """
         pod = f"{names.job_name(run, f'{run}-uid-0123456789', attempt)}-pod"
-        return pod not in self.shown_ended
+        ended, told = self.processes[pod].finished, self.told_to_go.get(pod)
+        return pod not in self.shown_ended or (ended is not None and told is not None and seconds(ended) >= told)
 
     @property
     def shown_ended(self) -> set[str]:
@@ -478,6 +488,7 @@ class Cluster:
 
     def _ask_to_go(self, pod: Body, grace: int = GRACE) -> None:
         metadata = pod["metadata"]
+        self.told_to_go.setdefault(metadata["name"], seconds(self.now))
         if metadata.get("deletionGracePeriodSeconds", grace + 1) > grace:  # as often as somebody shortens it
             gone_by = {
                 "deletionTimestamp": seconds(self.now + timedelta(seconds=grace)),
