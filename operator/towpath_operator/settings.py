@@ -121,18 +121,18 @@ class Settings:
     drain_seconds: int = _setting(
         10, _whole(0, 600), "How long work in hand may take after SIGTERM; set it below the pod's grace period."
     )
-    lease: str = _setting(
-        "",
-        _lease,
-        "Lease by which replicas agree who works, as namespace/name. Empty: this operator works without asking, and"
-        " must be the only one.",
-    )
     admission_certificate: str = _setting(
         "",
         _line,
         "Folder with tls.crt and tls.key, with which the admission webhook answers the API server. Empty: no webhook.",
     )
     admission_port: int = _setting(9443, _whole(0, 65_535), "TCP port of the admission webhook.")
+    lease: str = _setting(
+        "",
+        _lease,
+        "Lease by which replicas agree who works, as namespace/name. Empty: this operator works without asking, and"
+        " must be the only one.",
+    )
     identity: str = _setting(
         "", _line, "What this replica is called in the Lease; no other that lives may be. Empty: the host's name."
     )

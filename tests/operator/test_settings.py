@@ -98,7 +98,7 @@ def test_a_value_that_cannot_be_is_refused(name: str, value: str, words: str) ->
     ("name", "words"),
     [
         ("TOWPATH_OPERATOR_WORKER", "Did you mean TOWPATH_OPERATOR_WORKERS?"),
-        ("TOWPATH_OPERATOR_XYZ", "Known are TOWPATH_OPERATOR_ and one of DRAIN_SECONDS, "),
+        ("TOWPATH_OPERATOR_XYZ", "Known are TOWPATH_OPERATOR_ and one of ADMISSION_CERTIFICATE, "),
     ],
 )
 def test_a_misspelt_variable_is_refused(name: str, words: str) -> None:
