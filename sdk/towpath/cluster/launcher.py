@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,8 @@ class ClusterLauncher:
     def __init__(self, cluster: Cluster, own: OwnRun, run: FlowRun, *, max_depth: int = names.MAX_DEPTH) -> None:
         self.cluster = cluster
         self.own = own
+        self.process = os.getpid()
+        """The process of the attempt; those that its code forks off have copies of all this, and no part in it."""
         self._max_depth = min(max_depth, names.MAX_DEPTH)
         self._calls = Calls(run)
         self._ends = Ends(cluster, Selector(labels={names.LABEL_PARENT: own.name}))

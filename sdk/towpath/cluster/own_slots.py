@@ -40,6 +40,8 @@ def _made() -> ClusterSlots | None:
     from towpath.cluster.slots import ClusterSlots
 
     if (launcher := launcher_of_process()) is not None:
+        if launcher.process != os.getpid():
+            return None
         return ClusterSlots(launcher.cluster, launcher.own, own_watch())
     from towpath.cluster.connect import connect
     from towpath.cluster.own import own_run

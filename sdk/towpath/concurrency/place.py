@@ -6,6 +6,7 @@ import os
 
 from towpath.concurrency.nowhere import Nowhere
 from towpath.concurrency.port import Slots
+from towpath.context import current
 from towpath.names import ENV_RUN
 
 _IN_A_HELPER = (
@@ -19,6 +20,9 @@ _SWITCHED_OFF = (
 
 def slots() -> Slots:
     """Give the place where the limits are that hold here."""
+    context = current()
+    if context is not None and context.scope is not None and (given := context.scope.surroundings.slots) is not None:
+        return given
     if os.environ.get(ENV_RUN):
         from towpath.cluster.own_slots import slots_of_process
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from towpath.context import RunContext, current_claims, current_tags, enter, leave
 from towpath.engine.calls import task_execution
@@ -17,6 +17,7 @@ from towpath.engine.effects import Lost
 from towpath.engine.interrupts import OutOfTime
 from towpath.engine.parcels import dumps, dumps_call, loads
 from towpath.engine.scope import OUTSIDE, Scope
+from towpath.engine.slots_afar import SlotsOnBehalf
 from towpath.engine.submitted import Submitted
 from towpath.engine.task_execution import TaskExecution
 from towpath.engine.threads import THREADS, Lane, block, here
@@ -25,6 +26,9 @@ from towpath.errors import SerializationError
 from towpath.futures import Future
 from towpath.runs import FlowRun, TaskRun
 from towpath.states import TERMINAL, State, StateType
+
+if TYPE_CHECKING:
+    from towpath.concurrency.port import Wish
 
 #: How long a task that was told to end may take for its `finally` blocks before nobody waits for it. Whoever waits for
 #: one whose time is up does so for a second.
@@ -152,6 +156,7 @@ class Counterpart:
     def __init__(self, wire: Sends) -> None:
         self.wire = wire
         self.job: Job | None = None
+        self._slots = SlotsOnBehalf(wire, THREADS.start)
 
     def run(self, job: Job, data: bytes) -> tuple[str, Any]:
         """Have a call made and wait for it; if the wait is ended, so is the call."""
@@ -164,6 +169,8 @@ class Counterpart:
             self.wire.send("end", error)
             job.done.acquire(timeout=_LATE_SECONDS if isinstance(error, OutOfTime) else _GRACE_SECONDS)
             raise
+        finally:
+            self._slots.leave_all()
         return job.reply
 
     def on_reply(self, kind: str, value: bytes) -> None:
@@ -255,6 +262,18 @@ class Counterpart:
             self.wire.send("answer", ticket, answer)
 
         THREADS.start(read)
+
+    def on_slots_asked(self, number: int, wish: Wish) -> None:
+        """Ask for slots of limits for the task."""
+        self._slots.ask(number, wish)
+
+    def on_slots_left(self, number: int) -> None:
+        """Give back slots that the task has no use for any more."""
+        self._slots.leave(number)
+
+    def on_slots_do(self, ticket: int, what: str, *args: Any) -> None:
+        """Let the task look at limits, or change them; that may take a while."""
+        self._slots.do(ticket, what, args)
 
     def on_line(self, fields: dict[str, Any]) -> None:
         """Log a line of the worker's here."""

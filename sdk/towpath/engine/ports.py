@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from towpath.concurrency.port import Slots
     from towpath.flows import Flow
     from towpath.futures import Future
     from towpath.runs import FlowRun, TaskRun
@@ -124,3 +125,5 @@ class Surroundings:
     """Shows the runs; None: nobody watches."""
     outlet: Outlet | None = None
     """Takes artifacts and events; None: as this process is set up (`towpath.telling.outlets`)."""
+    slots: Slots | None = None
+    """Where limits are kept; None: as this process is set up (`towpath.concurrency.place`)."""

@@ -20,6 +20,7 @@ from towpath.engine.interrupts import Stretch
 from towpath.engine.parcels import dumps, dumps_call, dumps_error, loads
 from towpath.engine.ports import Surroundings
 from towpath.engine.scope import Scope
+from towpath.engine.slots_afar import RemoteSlots
 from towpath.engine.submitted import Submitted
 from towpath.engine.task_execution import TaskExecution
 from towpath.engine.threads import THREADS, Lane, here
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from towpath.concurrency.port import Answer
     from towpath.events import Event
     from towpath.tasks import Task
     from towpath.telling.port import Origin, RecordedArtifact
@@ -53,6 +55,7 @@ class Worker:
         self._tickets = itertools.count()
         self._answers: dict[int, queue.SimpleQueue[Any]] = {}
         self._futures: dict[int, Future[Any]] = {}
+        self.slots = RemoteSlots(self)
         self.facts: tuple[Any, Any] = (None, None)
         """The flow and its run."""
         self.stretch = Stretch()
@@ -71,6 +74,10 @@ class Worker:
     def on_answer(self, ticket: int, answer: Any) -> None:
         """Take an answer to a question."""
         self._answers.pop(ticket).put(answer)
+
+    def on_slots(self, number: int, claim: int | None, answer: Answer) -> None:
+        """Take what became of a wish for slots of a limit."""
+        self.slots.tell(number, claim, answer)
 
     def on_ended(self, ticket: int, state: bytes) -> None:
         """Take note of the end of a task that was submitted here."""
@@ -108,6 +115,7 @@ class Worker:
         self.stretch.break_off(Ended("The process of the flow run has gone."))
         for answer in tuple(self._answers.values()):
             answer.put(None)
+        self.slots.part()
 
     def make(self, data: bytes) -> None:
         """Make a call, and tell how it ended."""
@@ -166,7 +174,9 @@ class RemoteScope(Scope):
     is_remote = True
 
     def __init__(self, worker: Worker) -> None:
-        surroundings = Surroundings(SYSTEM.clock, SYSTEM.dice, recorder=Notes(worker), outlet=RemoteOutlet(worker))
+        surroundings = Surroundings(
+            SYSTEM.clock, SYSTEM.dice, recorder=Notes(worker), outlet=RemoteOutlet(worker), slots=worker.slots
+        )
         super().__init__(None, surroundings)
         self.worker = worker
 
