@@ -77,12 +77,14 @@ class Reviewer:
         uid = text(request, "uid")
         if review.get("apiVersion") != "admission.k8s.io/v1" or not uid:
             raise MalformedReviewError(f"apiVersion is {review.get('apiVersion')!r}; admission.k8s.io/v1 is answered.")
+        read: set[Key] = set()
         verdict, looked_up = self._judge(request)
-        if (verdict.problems or verdict.warnings) and looked_up:
-            async with asyncio.timeout(_PATIENCE):
-                for key in looked_up:
+        async with asyncio.timeout(_PATIENCE):
+            while (verdict.problems or verdict.warnings) and not looked_up <= read:
+                for key in looked_up - read:
                     await self._refresh(key)
-            verdict, _ = self._judge(request)
+                read |= looked_up
+                verdict, looked_up = self._judge(request)  # of a Deployment that was found, the Flow is looked up, too
         response: dict[str, Any] = {"uid": uid, "allowed": not verdict.problems}
         if verdict.problems:
             response["status"] = {"code": 422, "reason": "Invalid", "message": " ".join(verdict.problems)}
@@ -90,21 +92,21 @@ class Reviewer:
             response["warnings"] = verdict.told()
         return {"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}
 
-    def _judge(self, request: Mapping[str, Any]) -> tuple[Verdict, list[Key]]:
+    def _judge(self, request: Mapping[str, Any]) -> tuple[Verdict, set[Key]]:
         """Judge what is to become of an object; give the verdict, and what was looked up for it."""
-        looked_up: dict[Key, None] = {}
+        looked_up: set[Key] = set()
 
         def look_up(plural: str, name: str) -> Body | None:
             if not name:
                 return None
-            looked_up[Key(plural, text(request, "namespace"), name)] = None
+            looked_up.add(Key(plural, text(request, "namespace"), name))
             return self._view.get(plural, text(request, "namespace"), name)
 
         plural = text(request, "resource", "resource")
         verdict = self._verdict(plural, mapping(request, "object"), look_up)
         if (before := mapping(request, "oldObject")) and verdict.problems:
             verdict = verdict.since(self._verdict(plural, before, look_up))
-        return verdict, list(looked_up)
+        return verdict, looked_up
 
     def _verdict(self, plural: str, body: Body, look_up: Callable[[str, str], Body | None]) -> Verdict:
         match plural:
