@@ -203,9 +203,21 @@ class Operator:
         )
         if self._lease:
             await self._lease.held.wait()
+            await self._catch_up()
         self._works_since = asyncio.get_running_loop().time()
         self._metrics.start_counting()
         self._works.set()
+
+    async def _catch_up(self) -> None:
+        """See what the one before us did last: a watch that is behind would have us do it again."""
+        backoff, failures = Backoff(base=0.2, cap=5.0), 0
+        while True:
+            try:
+                return await self._sweeper.catch_up()
+            except ClusterError as error:
+                failures += 1
+                log.warning("What there is cannot be listed, so the work does not begin yet: %s", error)
+                await asyncio.sleep(backoff.delay(failures))
 
     async def _await_kind(self, resource: Resource) -> None:
         """Wait until a kind is served, and we may see it: kopf would not say why it does not watch."""

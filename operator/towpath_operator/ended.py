@@ -59,7 +59,7 @@ class EndedRuns:
         return after.group if after is not None else None
 
     def of(self, group: Group, order: Order, look_up: Callable[[str], EndedRun]) -> Sequence[EndedRun]:
-        """Give the runs of a group in an order, the first to go first; each is looked up by name when it is asked for."""
+        """Give the runs of a group in an order, the first to go first; each is looked up when it is asked for."""
         return _Lazy(self._entries.get((group, order), ()), look_up)
 
 

@@ -356,6 +356,7 @@ class Reason(StrEnum):
     WAITING_FOR_TIME = "WaitingForTime"  # scheduledTime lies ahead
     JOB_REFUSED = "JobRefused"  # the API server does not allow the Job at present: a quota, or an admission policy
     JOB_CREATED = "JobCreated"  # the attempt's Job exists; its pod has not reported yet
+    POD_REFUSED = "PodRefused"  # the Job cannot make its pod: a quota, or what the template names does not exist
     UNSCHEDULABLE = "Unschedulable"  # no node takes the pod
     IMAGE_PULL_FAILED = "ImagePullFailed"  # the image cannot be pulled
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"  # e.g. a Secret or ConfigMap that the pod needs is missing

@@ -8,7 +8,7 @@ from datetime import datetime
 from towpath import names
 from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.states import Reason, StateType
-from towpath_operator.reconcile import ends, start
+from towpath_operator.reconcile import ends, explaining, start
 from towpath_operator.reconcile.closing import KILL_SECONDS, close, kill_pods, remove_job, stop_job
 from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, Decision
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
@@ -142,6 +142,8 @@ def _live(attempt: _Attempt) -> Decision:
             return _pending(attempt, stage)
         if isinstance(stage, Running) and not attempt.terms.reports_itself:
             return Decision((_runs(attempt, stage),))
+        if run.state is StateType.PENDING and not text(run.status, "startTime"):
+            return _begins(attempt)
     return _over_time(attempt)
 
 
@@ -149,6 +151,14 @@ def _runs(attempt: _Attempt, stage: Running) -> Action:
     """Say for a plain container that it runs."""
     fields = {"pod": stage.pod, "startTime": rfc3339(stage.started or attempt.now), "waitingFor": None}
     return attempt.run.becomes(StateType.RUNNING, attempt.now, message="The container runs.", fields=fields)
+
+
+def _begins(attempt: _Attempt) -> Decision:
+    """Wait for the first word of a process that runs, for as long as one may wait for its pod."""
+    left = _pending_seconds_left(attempt)
+    if left > 0:
+        return _look_again(attempt, left)
+    return _over(attempt, ends.never_began(attempt.pod_name, attempt.terms), stop=True)
 
 
 def _over_time(attempt: _Attempt) -> Decision:
@@ -172,14 +182,30 @@ def _look_again(attempt: _Attempt, *after: float) -> Decision:
 
 
 def _pending(attempt: _Attempt, waiting: Waiting) -> Decision:
-    """Show why the pod does not start, and give up when it has not in time."""
+    """Show why the pod does not start, and give up when it has not in time; ask why, where nothing says so."""
+    left = _pending_seconds_left(attempt)
+    if waiting.reason is not Reason.JOB_CREATED:
+        return _wait(attempt, waiting, left)
+    pod, complaints = attempt.pods[0] if attempt.pods else None, attempt.observed.complaints
+    waiting = explaining.explained(waiting, attempt.job, pod, complaints or {}, attempt.now)
+    decision = _wait(attempt, waiting, left)
+    age = attempt.terms.pending_timeout_seconds - left
+    return explaining.asking(decision, age, was_asked=complaints is not None)
+
+
+def _pending_seconds_left(attempt: _Attempt) -> float:
+    since = moment(attempt.job, "metadata", "creationTimestamp") or attempt.run.since or attempt.now
+    return (since - attempt.now).total_seconds() + attempt.terms.pending_timeout_seconds
+
+
+def _wait(attempt: _Attempt, waiting: Waiting, left: float) -> Decision:
+    """Say what the pod waits for, as long as it may; `left` is for how many seconds that is."""
     run, terms = attempt.run, attempt.terms
-    since = moment(attempt.job, "metadata", "creationTimestamp") or run.since or attempt.now
-    left = (since - attempt.now).total_seconds() + terms.pending_timeout_seconds
-    if waiting.hopeless or left <= 0:
+    if waiting.hopeless:
+        return _over(attempt, ends.never_can_start(waiting.reason, waiting.message), stop=True)
+    if left <= 0:
         waited = f"The pod did not start within pendingTimeoutSeconds, {terms.pending_timeout_seconds}."
-        said = "The pod can never start." if waiting.hopeless else waited
-        return _over(attempt, ends.never_started(waiting.reason, waiting.message, said), stop=True)
+        return _over(attempt, ends.never_started(waiting.reason, waiting.message, waited), stop=True)
     notes = [
         entry
         for entry in mappings(run.status, "history")

@@ -8,7 +8,7 @@ from typing import Final
 
 from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.states import Reason, StateType
-from towpath_operator.reconcile.decision import Action, DeleteJob, KillPod
+from towpath_operator.reconcile.decision import Action, DeleteJob, KillPod, TellRetry
 from towpath_operator.reconcile.ends import End
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.pods import is_deleting, is_finished, is_live, own_pods, owned_job
@@ -106,7 +106,7 @@ def _next_attempt(
         attempt=attempt + 1,
         fields=dict.fromkeys(COUNTS) | {"retryAt": retry_at, "infraFailures": failures + 1},
     )
-    return bumped, run.event(end.reason, message)
+    return bumped, TellRetry(run.namespace, run.name, end.reason), run.event(end.reason, message)
 
 
 def _cancelled(run: Run, wish: Wish, now: datetime, pod: str) -> Action:

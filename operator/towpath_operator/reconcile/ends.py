@@ -45,6 +45,7 @@ _SIGNALS: Final[Mapping[int, str]] = {
     139: "SIGSEGV",
     143: "SIGTERM",
 }
+_KILLED: Final = 137
 _NO_PACKAGE: Final = "No module named 'towpath"
 _NO_PACKAGE_PLAIN: Final = "No module named towpath"
 _REPORTED: Final[Mapping[str, type[BaseModel]]] = {
@@ -53,6 +54,7 @@ _REPORTED: Final[Mapping[str, type[BaseModel]]] = {
     "tasks": Counts,
     "children": Counts,
 }
+_OOM_KILLED: Final = "OOMKilled"
 _OVER_DEADLINE: Final = "DeadlineExceeded"
 _TAIL: Final = 600
 #: What Kubernetes gives a pod that says nothing, in seconds.
@@ -122,6 +124,24 @@ def never_started(why: Reason, message: str, waited: str) -> End:
     )
 
 
+def never_began(pod: str, terms: Terms) -> End:
+    """Build the end of an attempt whose process runs, and has not come as far as the flow in time."""
+    return End(
+        StateType.CRASHED,
+        Reason.PENDING_TIMEOUT,
+        f"The flow did not begin within pendingTimeoutSeconds, {terms.pending_timeout_seconds}, though its container"
+        f" runs: what it imports takes too long, or hangs. Its words: kubectl logs {pod}.",
+        kind="Infrastructure",
+        stopped_from_outside=True,
+    )
+
+
+def never_can_start(why: Reason, message: str) -> End:
+    """Build the end of an attempt whose pod no waiting helps to start."""
+    said = f"The pod can never start. {message}"
+    return End(StateType.CRASHED, why, said, kind="Infrastructure", stopped_from_outside=True)
+
+
 def of_pod(pod: Body, job: Body | None, attempt: int, terms: Terms) -> End:
     """Tell why an attempt ended whose container or pod has ended.
 
@@ -140,7 +160,7 @@ def of_pod(pod: Body, job: Body | None, attempt: int, terms: Terms) -> End:
         return _completed(pod, terminated)
     return (
         _taken_away(pod)
-        or _out_of_memory(terminated)
+        or _out_of_memory(pod, terminated)
         or _over_deadline(pod, job, terms)
         or _deleted(pod, job, terminated)
         or own  # the process was told to stop, and nobody knows by whom
@@ -251,13 +271,20 @@ def _taken_away(pod: Body) -> End | None:
     )
 
 
-def _out_of_memory(terminated: Mapping[str, Any]) -> End | None:
-    if text(terminated, "reason") != "OOMKilled":
+def _out_of_memory(pod: Body, terminated: Mapping[str, Any]) -> End | None:
+    name = CONTAINER
+    if not terminated:  # one that had to do its work before
+        before = mappings(pod, "status", "initContainerStatuses")
+        killed = (one for one in before if mapping(one, "state", "terminated").get("reason") == _OOM_KILLED)
+        name = text(next(killed, None), "name")
+    elif text(terminated, "reason") != _OOM_KILLED:
+        return None
+    if not name:
         return None
     return infrastructure(
         Reason.OUT_OF_MEMORY,
         f"The container was killed because it used more memory than its limit. Raise resources.limits.memory of the"
-        f" container {CONTAINER!r} in the template, or let the flow use less.",
+        f" container {name!r} in the template, or let it use less.",
     )
 
 
@@ -332,6 +359,8 @@ def _exited(pod: Body, terminated: Mapping[str, Any], terms: Terms) -> End:
         return infrastructure(Reason.EVICTED, f"The pod failed before the flow's container had run: {why}")
     signal = f" ({_SIGNALS[exit_code]})" if exit_code in _SIGNALS else ""
     tail = f" Its last words: {_tail(said)}" if said else ""
+    if exit_code == _KILLED:
+        tail += " Nobody says who killed it: a probe of the template, or the kernel, for memory, do so without a word."
     if not terms.reports_itself:
         return End(
             StateType.FAILED,

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from towpath import names
 from towpath.states import Reason
 from towpath_operator.reconcile.observed import Body
-from towpath_operator.reconcile.reading import condition, mapping, mappings, moment, text
+from towpath_operator.reconcile.reading import condition, integer, mapping, mappings, moment, text
 from towpath_operator.reconcile.run import Run
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
@@ -127,10 +127,23 @@ def killed_at(pod: Body) -> datetime | None:
 def _waiting(pod: Body) -> Waiting:
     for found in mappings(pod, "status", "conditions"):
         if found.get("type") == "PodScheduled" and found.get("status") == "False":
-            said = text(found, "message") or "the scheduler does not say why"
-            return Waiting(Reason.UNSCHEDULABLE, f"No node takes the pod: {said}")
+            said = (text(found, "message") or "the scheduler does not say why").rstrip(". ")
+            return Waiting(
+                Reason.UNSCHEDULABLE,
+                f"No node takes the pod: {said}. Change what the template asks for (resources, nodeSelector, affinity,"
+                " tolerations, volumes), or give the cluster a node that has it.",
+            )
     statuses = [*mappings(pod, "status", "initContainerStatuses"), *mappings(pod, "status", "containerStatuses")]
     for status in statuses:
+        if (ends := integer(status, "restartCount")) and mapping(status, "state", "terminated"):
+            code = integer(status, "state", "terminated", "exitCode")
+            return Waiting(
+                Reason.CONTAINER_CONFIG_ERROR,
+                f"The container {text(status, 'name')!r} has ended {ends + 1} times, the last time with code {code}:"
+                " the flow cannot start before it runs. Its words: kubectl logs, with --previous.",
+            )
+        if mapping(status, "state", "running") and status.get("ready") is not True:
+            return Waiting(Reason.JOB_CREATED, f"The container {text(status, 'name')!r} is at work before the flow.")
         waiting = mapping(status, "state", "waiting")
         word, said = text(waiting, "reason"), text(waiting, "message")
         if word == _BAD_IMAGE_NAME or word in _IMAGE:

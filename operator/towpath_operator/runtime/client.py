@@ -1,7 +1,7 @@
 """The Kubernetes API as the operator's own code uses it: raw JSON in, parsed JSON out, every request counted.
 
-`kubernetes.aio` loads the configuration and sends the requests. Its typed models are left alone: they cost ten times
-what parsing costs, and nothing here would look at them.
+`kubernetes.aio` loads the configuration; the requests are sent by aiohttp, as it would send them, without what it does
+on the way: typed models cost ten times what parsing costs, and nothing here would look at them.
 
 Failures are not retried here (the work queue and the reflectors do that, each with their own back-off), but for one: an
 API server that says when to come again (429 or 503 with Retry-After) is taken at its word a few times.
@@ -14,7 +14,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
@@ -90,24 +91,26 @@ class Client:
     ) -> None:
         self._configuration = configuration
         self._may_write = may_write
-        self._http = RESTClientObject(configuration)
+        self._tls = RESTClientObject(configuration).ssl_context
+        self._session: aiohttp.ClientSession | None = None
         self._observer = observer
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.close()
+        if self._session is not None:
+            await self._session.close()
 
-    def open_session(self, middleware: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+    def open_session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         """Open a session to the same API server for a framework that sends its own requests; the caller closes it.
 
         Args:
-            middleware: sees every request of the session; it has to add the credentials.
+            middlewares: see every request of the session; one has to add the credentials.
         """
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._http.ssl_context),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
             proxy=self._configuration.proxy,
-            trust_env=True,
-            middlewares=(middleware,),
+            trust_env=_has_proxy_in_environment(self._configuration.host),
+            middlewares=middlewares,
             headers={"User-Agent": _USER_AGENT},
         )
 
@@ -172,6 +175,8 @@ class Client:
         query = {"limit": str(size)}
         if resource.label_selector:
             query["labelSelector"] = resource.label_selector
+        if resource.field_selector:
+            query["fieldSelector"] = resource.field_selector
         accept = _METADATA_ONLY if metadata_only else "application/json"
         while True:
             path = f"{resource.path(namespace)}?{urlencode(query)}"
@@ -244,7 +249,7 @@ class Client:
             raise FencedError(
                 f"{request.verb} {request.path} was not sent: this replica may not hold the Lease any more."
             )
-        headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
+        headers = {"Accept": request.accept}
         if content_type:
             headers["Content-Type"] = content_type
         began, code = time.monotonic(), "error"
@@ -253,10 +258,17 @@ class Client:
             if token:
                 headers["Authorization"] = token
             url = self._configuration.host + request.path
-            answer = await self._http.request(
-                method, url, headers=headers, body=request.body, _request_timeout=request.limits
+            if self._session is None:
+                self._session = self.open_session()
+            response = await self._session.request(
+                method,
+                url,
+                headers=headers,
+                data=None if request.body is None else orjson.dumps(request.body),
+                timeout=request.limits,
+                server_hostname=self._configuration.tls_server_name,
+                proxy_headers=self._configuration.proxy_headers,
             )
-            response: aiohttp.ClientResponse = answer.response
             code = str(response.status)
             if response.status >= 400:
                 raise _refusal(response, await response.read())
@@ -265,6 +277,12 @@ class Client:
             raise Unreachable(f"The API server gave no answer to {request.verb} {request.path}: {error!r}.") from error
         finally:
             self._observer(request.verb, request.plural, code, time.monotonic() - began)
+
+
+def _has_proxy_in_environment(url: str) -> bool:
+    """Tell whether the environment names a proxy for a URL; aiohttp would look for one at each request, in two threads."""
+    parts = urlsplit(url)
+    return parts.scheme in getproxies() and not proxy_bypass(parts.netloc)
 
 
 def _refusal(response: aiohttp.ClientResponse, data: bytes) -> ApiError:

@@ -17,6 +17,8 @@ class Resource:
     kind: str
     label_selector: str = ""
     """Objects that do not match are neither listed nor watched; empty means all of them."""
+    field_selector: str = ""
+    """The same, by fields, for lists."""
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """Give the URL path of an object, of a namespace's objects, or without namespace of all objects of the kind."""

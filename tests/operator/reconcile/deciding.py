@@ -14,7 +14,7 @@ from tests.json_patch import apply_patch
 
 from towpath.api.v1alpha1.flowrun_status import FlowRunStatus
 from towpath_operator.reconcile import flowrun
-from towpath_operator.reconcile.decision import Decision, EmitEvent, PatchStatus
+from towpath_operator.reconcile.decision import Decision, EmitEvent, PatchStatus, TellRetry
 from towpath_operator.reconcile.observed import ObservedFlowRun
 
 #: How many cases a search tries: always the same few, or as many new ones as the environment asks for.
@@ -54,8 +54,8 @@ def decide(observed: ObservedFlowRun, after: float = 0.0) -> Decision:
 
 
 def kinds(decision: Decision) -> list[str]:
-    """Give the names of a decision's actions, without the Events."""
-    return [type(action).__name__ for action in decision.actions if not isinstance(action, EmitEvent)]
+    """Give the names of a decision's actions, without what only tells."""
+    return [type(action).__name__ for action in decision.actions if not isinstance(action, EmitEvent | TellRetry)]
 
 
 def patches(decision: Decision) -> Iterator[PatchStatus]:

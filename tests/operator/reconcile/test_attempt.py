@@ -54,8 +54,8 @@ def test_a_pod_that_starts_is_no_news(waiting: str | None) -> None:
     run["status"]["state"]["reason"] = "JobCreated"
     job = job_of(run)
 
-    assert decide(observe(run, job, make_pod(job, waiting=waiting))) == Decision(requeue_after=540.0)
-    assert decide(observe(run, job)) == Decision(requeue_after=540.0)
+    for observed in (observe(run, job, make_pod(job, waiting=waiting)), observe(run, job)):
+        assert decide(observed).actions == ()
 
 
 def test_a_pod_that_flaps_costs_few_writes() -> None:
@@ -113,7 +113,19 @@ def test_a_run_that_reports_itself_is_left_to_it() -> None:
     for state in ("PENDING", "RUNNING"):
         run = running_run(state)
         job = job_of(run)
-        assert decide(observe(run, job, make_pod(job, phase="Running", running=True))) == Decision()
+        assert decide(observe(run, job, make_pod(job, phase="Running", running=True))).actions == ()
+
+
+def test_a_process_that_never_comes_to_its_flow_is_given_up() -> None:
+    """Its container runs, and what it imports hangs: PENDING has a deadline for it too, and its Job goes."""
+    run = running_run("PENDING")
+    job = job_of(run, Terms(pending_timeout_seconds=100))
+    observed = observe(run, job, make_pod(job, phase="Running", running=True))
+    assert decide(observed) == Decision(requeue_after=40.0)
+    late = decide(observed, after=40)
+    assert kinds(late) == ["PatchStatus", "DeleteJob"]
+    assert state_after(run, late) == ("CRASHED", "PendingTimeout")
+    assert "kubectl logs" in status_after(run, late)["error"]["message"]
 
 
 def test_a_plain_container_is_spoken_for() -> None:
@@ -313,7 +325,8 @@ def test_a_dying_pod_is_looked_at_again_when_it_should_be_gone(
     job = job_of(run, Terms(timeout_seconds=timeout))
     pod = make_pod(job, phase="Running", running=state == "RUNNING", deleted=at(deleted))
 
-    assert decide(observe(run, job, pod)) == Decision(requeue_after=wait)
+    decision = decide(observe(run, job, pod))
+    assert (decision.actions, decision.requeue_after) == ((), wait)
 
 
 def test_of_two_pods_the_newer_counts() -> None:
