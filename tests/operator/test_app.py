@@ -106,6 +106,46 @@ async def test_the_pods_end_becomes_the_runs_end() -> None:
         await until_metric(operator, 'towpath_flowruns_finished_total{deployment="",flow="f",namespace="team-a"')
 
 
+@real_time
+async def test_who_takes_over_looks_at_what_there_is_first() -> None:
+    """A watch that is behind does not have it do again what the one before has done: the run stays as it ended."""
+    settings = Settings(listen_port=0, workers=2, lease=f"{NAMESPACE}/lease", identity="second")
+    lease = {"kind": "Lease", "metadata": {"namespace": NAMESPACE, "name": "lease"}}
+    async with serving() as server:
+        server.put("flows", make_flow("f"))
+        server.put("leases", {**lease, "spec": {"holderIdentity": "first", "leaseDurationSeconds": 1}})
+        made = server.put("flowruns", run_body("done-by-first"))
+        async with operating(server, settings) as operator:
+            await ready(operator)
+            server.deaf.add("flowruns")
+            state = {"type": "CANCELLED", "name": "Cancelled", "since": made["metadata"]["creationTimestamp"]}
+            server.put("flowruns", {**made, "status": {"attempt": 1, "state": state}})
+            await until(lambda: server.get("leases", NAMESPACE, "lease")["spec"]["holderIdentity"] == "second")
+            server.put("flowruns", run_body("after"))
+            server.deaf.clear()
+            await until(lambda: state_of(server, "after") == ("PENDING", "JobCreated"))
+            assert [job["metadata"]["labels"][names.LABEL_RUN] for job in server.all("jobs")] == ["after"]
+
+
+@real_time
+async def test_who_takes_over_does_not_work_before_it_has_looked() -> None:
+    """Trouble with the list is tried again, and no write goes out until it has come to its end."""
+    settings = Settings(listen_port=0, workers=2, lease=f"{NAMESPACE}/lease", identity="second")
+    lease = {"kind": "Lease", "metadata": {"namespace": NAMESPACE, "name": "lease"}}
+    async with serving() as server:
+        server.put("flows", make_flow("f"))
+        server.put("leases", {**lease, "spec": {"holderIdentity": "first", "leaseDurationSeconds": 1}})
+        server.put("flowruns", run_body())
+        async with operating(server, settings) as operator:
+            await ready(operator)
+            server.fail("list", "flowruns", 500, times=2)
+            await until(lambda: server.seen("create", "jobs"))
+            verbs = [(request.verb, request.plural) for request in server.requests]
+            taken = verbs.index(("patch", "leases"))
+            lists = [one for one in verbs[taken : verbs.index(("create", "jobs"))] if one == ("list", "flowruns")]
+            assert len(lists) == 3
+
+
 async def until_metric(operator: Operator, start: str) -> None:
     while start not in (await probe(operator, "/metrics"))[1]:  # noqa: ASYNC110 - it is asked as Prometheus asks
         await asyncio.sleep(0.01)

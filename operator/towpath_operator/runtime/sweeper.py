@@ -70,6 +70,17 @@ class Sweeper:
             except ClusterError as error:
                 log.warning("The sweep could not be finished: %s", error)
 
+    async def catch_up(self) -> None:
+        """Bring the store up to what the server has now, without waiting for the watches.
+
+        Raises:
+            ClusterError: the server does not say what it has.
+        """
+        for resource in self._resources:
+            for namespace in self._namespaces:
+                for _, place, _ in await self._compare(resource, namespace):
+                    await self._fetch(resource, place)
+
     async def sweep(self) -> None:
         """Compare the store with the server once, and put right what differs."""
         behind: list[tuple[Resource, Place, int]] = []

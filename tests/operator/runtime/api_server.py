@@ -74,6 +74,8 @@ class ApiServer:
     """Objects a page at most, whatever the client asks for."""
     end_watches_at_once: bool = False
     """Each watch is answered with an empty stream."""
+    deaf: set[str] = field(default_factory=set)
+    """Kinds whose watches are open, and say nothing."""
     _objects: dict[str, dict[tuple[str, str], Body]] = field(default_factory=dict)
     _log: list[tuple[int, str, str, Body]] = field(default_factory=list)
     _version: int = 100
@@ -273,6 +275,9 @@ class ApiServer:
             return response
         while not self.end_watches_at_once and self._epoch == epoch:
             changed = self._changed
+            if request.plural in self.deaf:
+                await changed.wait()
+                continue
             for index, (plural, code) in enumerate(self._stream_errors):
                 if plural == request.plural:
                     del self._stream_errors[index]

@@ -107,6 +107,20 @@ async def test_what_was_deleted_within_the_grace_was_not_missed() -> None:
 
 
 @fake_time
+async def test_who_begins_to_work_catches_up_at_once() -> None:
+    """What is gone is dropped and what has changed is fetched, without any grace; no watch is blamed for being late."""
+    store, missed = Store(), []
+    for body in (make_body("a", 5), make_body("ghost", 6)):
+        store.put("flowruns", body)
+    api = server(20, make_body("a", 15), make_body("b", 16))
+    began = asyncio.get_running_loop().time()
+    await Sweeper(api, store, [RUNS], missed=lambda *told: missed.append(told)).catch_up()
+    assert {body["metadata"]["name"]: body["spec"]["version"] for body in store.all("flowruns")} == {"a": 15, "b": 16}
+    assert missed == []
+    assert asyncio.get_running_loop().time() == began
+
+
+@fake_time
 async def test_sweeps_come_at_intervals() -> None:
     """A sweep comes every so often; one that fails leaves it to the next."""
     api = server(20)
