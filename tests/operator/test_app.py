@@ -113,13 +113,14 @@ async def test_who_takes_over_looks_at_what_there_is_first() -> None:
     lease = {"kind": "Lease", "metadata": {"namespace": NAMESPACE, "name": "lease"}}
     async with serving() as server:
         server.put("flows", make_flow("f"))
-        server.put("leases", {**lease, "spec": {"holderIdentity": "first", "leaseDurationSeconds": 1}})
+        server.put("leases", {**lease, "spec": {"holderIdentity": "first", "leaseDurationSeconds": 3600}})
         made = server.put("flowruns", run_body("done-by-first"))
         async with operating(server, settings) as operator:
             await ready(operator)
             server.deaf.add("flowruns")
             state = {"type": "CANCELLED", "name": "Cancelled", "since": made["metadata"]["creationTimestamp"]}
             server.put("flowruns", {**made, "status": {"attempt": 1, "state": state}})
+            server.put("leases", {**lease, "spec": {"holderIdentity": ""}})
             await until(lambda: server.get("leases", NAMESPACE, "lease")["spec"]["holderIdentity"] == "second")
             server.put("flowruns", run_body("after"))
             server.deaf.clear()
@@ -134,11 +135,12 @@ async def test_who_takes_over_does_not_work_before_it_has_looked() -> None:
     lease = {"kind": "Lease", "metadata": {"namespace": NAMESPACE, "name": "lease"}}
     async with serving() as server:
         server.put("flows", make_flow("f"))
-        server.put("leases", {**lease, "spec": {"holderIdentity": "first", "leaseDurationSeconds": 1}})
+        server.put("leases", {**lease, "spec": {"holderIdentity": "first", "leaseDurationSeconds": 3600}})
         server.put("flowruns", run_body())
         async with operating(server, settings) as operator:
             await ready(operator)
             server.fail("list", "flowruns", 500, times=2)
+            server.put("leases", {**lease, "spec": {"holderIdentity": ""}})
             await until(lambda: server.seen("create", "jobs"))
             verbs = [(request.verb, request.plural) for request in server.requests]
             taken = verbs.index(("patch", "leases"))
