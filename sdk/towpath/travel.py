@@ -19,6 +19,7 @@ from towpath.engine.effects import Ended
 from towpath.errors import (
     ConfigurationError,
     EntrypointError,
+    FlowPauseTimeout,
     FlowRunCancelled,
     FlowRunCrashed,
     FlowRunFailed,
@@ -158,7 +159,8 @@ def reason_of(state: State[Any], error: BaseException, *, began: bool) -> Reason
         return Reason.TERMINATED if isinstance(error, Ended) else Reason.EXITED
     if not began:
         return Reason.ENTRYPOINT_NOT_FOUND if isinstance(error, EntrypointError) else Reason.INVALID_PARAMETERS
-    return Reason.TIMED_OUT if state.name == "TimedOut" else Reason.FLOW_FAILED
+    is_late = state.name == "TimedOut" or isinstance(error, FlowPauseTimeout)
+    return Reason.TIMED_OUT if is_late else Reason.FLOW_FAILED
 
 
 def describe(error: BaseException) -> str:

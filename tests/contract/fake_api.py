@@ -165,6 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
         namespace, plural, name, subresource = _parts(address.path)
         if method == "POST":
             return 201, self.fake.create(plural, sent, namespace)
+        if method == "PATCH" and not subresource:
+            assert self.headers["Content-Type"] == "application/merge-patch+json"
+            return 200, self.fake.merge_spec(name, namespace, sent)
         if method == "PATCH":
             assert self.headers["Content-Type"] == "application/json-patch+json"
             assert subresource == "status"
