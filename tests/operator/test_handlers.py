@@ -53,7 +53,7 @@ async def watching(*bodies: tuple[str, dict[str, Any]], namespaces: Sequence[str
         filling = asyncio.create_task(filler.run())
         guard = Guard(
             configuration,
-            {"flows", "deployments", "flowruns"},
+            {resource.plural for resource in BY_KOPF},
             observer=lambda *_: None,
             heard=lambda *watch: heard.add(watch),
             listed=filler.listed,
@@ -70,7 +70,7 @@ async def watching(*bodies: tuple[str, dict[str, Any]], namespaces: Sequence[str
             )
         )
         spaces = len(namespaces) or 1
-        await until(lambda: sum(request.verb == "watch" for request in server.requests) == 3 * spaces)
+        await until(lambda: sum(request.verb == "watch" for request in server.requests) == len(BY_KOPF) * spaces)
         await filler.filled.wait()
         try:
             yield World(server, store, client, running, heard)
@@ -118,7 +118,7 @@ async def test_only_the_named_namespaces_are_asked_about() -> None:
         ("flowruns", make_flowrun("here", flow_ref="f")), ("flowruns", elsewhere), namespaces=["team-a", "team-b"]
     ) as it:
         await until(lambda: it.names("flowruns") == ["here"])
-        await until(lambda: len(it.heard) == 6)
+        await until(lambda: len(it.heard) == 2 * len(BY_KOPF))
         asked = {request.path for request in it.server.requests}
     assert all("/namespaces/team-a/" in path or "/namespaces/team-b/" in path for path in asked), asked
 
