@@ -74,11 +74,12 @@ class Webhooks:
         secrets: reads URLs and keys that are secret.
         tally: told of each attempt.
         heard: told the namespace and name of an automation when an attempt for it has ended.
-        may_send: asked before each attempt; where it says no, nothing is sent and nothing is told.
+        may_send: asked before each attempt; where it says no, nothing is sent.
         hosts: those that may be sent to, `*.example.com` for all below; empty: all.
         clock: Unix time in seconds.
         jitter: a number between 0 and 1, another each time.
         seconds: how long an attempt may take.
+        pause: seconds until who may not send is asked whether there is still something to send.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Webhooks:
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         seconds: float = SECONDS,
+        pause: float = 1.0,
     ) -> None:
         self._secrets = secrets
         self._tally = tally
@@ -100,6 +102,7 @@ class Webhooks:
         self._hosts = tuple(hosts)
         self._clock = clock
         self._jitter = jitter
+        self._pause = pause
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._all = asyncio.Semaphore(OF_ALL)
         self._each: dict[str, asyncio.Semaphore] = {}
@@ -150,10 +153,11 @@ class Webhooks:
         each = self._each.setdefault(order.uid, asyncio.Semaphore(OF_ONE))
         try:
             async with each, self._all:
-                if not self._may_send():
-                    return
-                outcome = await self._outcome(order)
-            self._outcomes.setdefault(order.uid, {})[order.delivery] = outcome
+                if self._may_send():
+                    outcome = await self._outcome(order)
+                    self._outcomes.setdefault(order.uid, {})[order.delivery] = outcome
+                else:
+                    await asyncio.sleep(self._pause)  # by then the process has ended, or holds the Lease again
         finally:
             del self._tasks[key]
             if not any(of == order.uid for of, _ in self._tasks):
