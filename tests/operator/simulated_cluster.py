@@ -164,6 +164,7 @@ class Cluster:
     def force_delete_pod(self, pod: Body) -> None:
         """Delete a pod with --force, which says that its process is gone."""
         self.meddled.add(run_of(pod))
+        self.told_to_go[pod["metadata"]["name"]] = seconds(START)  # nobody may have seen how it ended
         self._kill(pod["metadata"]["name"], self.now)
         self.api.remove("pods", pod["metadata"]["name"])
 
@@ -339,6 +340,8 @@ class Cluster:
 
     def _stand_still(self, process: Process, run: Body, name: str) -> None:
         """Report that the run waits, in its process or without one."""
+        if wants_cancel(run):
+            return  # the signal to stop is on its way
         if wants_cancel(run):  # the signal is on its way
             if name == "Suspended":
                 self._report(process, run, StateType.CANCELLED, leave=True)
