@@ -158,6 +158,7 @@ class Lived(Yard):
 
 
 _AWAITING = "AwaitingConcurrencySlot"
+_WORKING = frozenset({StateType.PENDING, StateType.RUNNING})
 
 
 def begins(decision: Decision) -> bool:
@@ -168,7 +169,7 @@ def begins(decision: Decision) -> bool:
 def step(yard: Lived, move: str, which: int, what: int) -> None:
     """Let one thing happen; nothing, if there is nothing it could happen to."""
     live = yard.live()
-    at_work = [run for run in yard.at_work() if yard.status(run)["state"]["type"] in {"PENDING", "RUNNING"}]
+    at_work = [run for run in yard.at_work() if yard.status(run).get("state", {}).get("type") in _WORKING]
     lane = list(LANES)[which % len(LANES)]
     match move:
         case "run":

@@ -16,7 +16,7 @@ from tests.json_patch import apply_patch
 from towpath import names
 from towpath.api.v1alpha1 import transitions
 from towpath.api.v1alpha1.flowrun_status import FlowRunStatus
-from towpath.states import StateType
+from towpath.states import TERMINAL, StateType
 from towpath_operator import observe
 from towpath_operator.observe import Key
 from towpath_operator.reconcile import flowrun, lane_status
@@ -109,12 +109,12 @@ class Yard:
         """Let a run's own process report a state, and go if that is the end of it."""
         body = self.body("flowruns", name)
         assert body is not None
-        status = body["status"]
+        status = body.get("status") or {}
         new = transitions.state(type_, self.now, name=called)
-        patch = transitions.transition(status, new, attempt=status["attempt"])
+        patch = transitions.transition(status, new, attempt=status.get("attempt", 1))
         if type_.is_terminal or called == "Suspended":
             over = {"type": "Complete", "status": "True", "lastTransitionTime": NOW}
-            job = self.body("jobs", status["job"]) | {"status": {"conditions": [over]}}
+            job = self.body("jobs", self.job_of(name)) | {"status": {"conditions": [over]}}
             self._store("jobs", job)
             self._store("pods", make_pod(job, phase="Succeeded", exit_code=0))
         self._store("flowruns", apply_patch(body, patch))
@@ -214,9 +214,15 @@ class Yard:
         return str(state.get("reason") or state.get("type") or "")
 
     def at_work(self) -> list[str]:
-        """Give the runs that have a Job and have not ended."""
-        runs = (run for run in self.store.all("flowruns") if (run.get("status") or {}).get("job"))
-        return sorted(r["metadata"]["name"] for r in runs if not StateType(r["status"]["state"]["type"]).is_terminal)
+        """Give the runs that have a Job, whether their status says so or not, and have not ended."""
+        runs = [run["metadata"]["name"] for run in self.store.all("flowruns")]
+        live = [run for run in runs if self.status(run).get("state", {}).get("type") not in TERMINAL]
+        return sorted(run for run in live if self.body("jobs", self.job_of(run)))
+
+    def job_of(self, name: str) -> str:
+        """Give the name of the Job of a run's attempt."""
+        uid = self.body("flowruns", name)["metadata"]["uid"]
+        return names.job_name(name, uid, max(self.status(name).get("attempt", 0), 1))
 
     def granted(self, name: str, limit: str) -> tuple[int, int]:
         """Give how many slots of a limit a run's code is granted, and which wish that answers."""
