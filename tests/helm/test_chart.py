@@ -28,6 +28,7 @@ EVERYTHING: Body = {
     "runner": {"serviceAccountAnnotations": {"iam": "runner"}, "imagePullSecrets": [{"name": "flows"}]},
     "rbac": {"ownerReferencesPermissionEnforcement": True},
     "automations": {"secretNames": ["slack", "pager"], "allowedHosts": ["hooks.slack.com", "*.example.com"]},
+    "admissionWebhook": {"port": 10250, "annotations": {"note": "ours"}},
     "service": {"annotations": {"prometheus.io/scrape": "true"}},
     "serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "monitoring"}},
     "prometheusRule": {"enabled": True, "labels": {"release": "monitoring"}},
@@ -37,6 +38,7 @@ BARE: Body = {
     "serviceAccount": {"create": False, "name": "mine"},
     "rbac": {"create": False},
     "admissionPolicy": {"enabled": False},
+    "admissionWebhook": {"enabled": False},
 }
 #: By which replicas agree who works.
 LEASE_ROLE = ("towpath-system", "towpath-operator-lease")
@@ -83,6 +85,8 @@ def test_lint(values: Body) -> None:
         ({"serviceAccount": {"create": False}}, "serviceAccount"),
         ({"serviceMonitor": {"interval": "often"}}, "interval"),
         ({"admissionPolicy": {"enabled": "no"}}, "admissionPolicy"),
+        ({"admissionWebhook": {"timeoutSeconds": 0}}, "timeoutSeconds"),
+        ({"admissionWebhook": {"certificate": {"caBundle": "LS0tLS1CRUdJTiBDRVJU"}}}, "caBundle"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -126,7 +130,7 @@ def test_pods_are_restricted(rendered: Rendered) -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
-    assert all(set(volume) <= {"name", "emptyDir"} for volume in pod["volumes"])
+    assert all(set(volume) <= {"name", "emptyDir", "secret"} for volume in pod["volumes"])
     for container in pod["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -140,10 +144,10 @@ def test_pods_are_restricted(rendered: Rendered) -> None:
 def test_probes_and_ports(rendered: Rendered) -> None:
     """Liveness asks /healthz and readiness /readyz, on the port that Service and monitors call metrics."""
     (container,) = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
-    assert container["ports"] == [{"name": "metrics", "containerPort": 8080}]
+    assert container["ports"][0] == {"name": "metrics", "containerPort": 8080}
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
-    (port,) = rendered.one("Service")["spec"]["ports"]
+    (port,) = rendered.one("Service", "towpath-operator-metrics")["spec"]["ports"]
     assert (port["name"], port["targetPort"]) == ("metrics", "metrics")
 
 
@@ -169,7 +173,8 @@ def test_selectors_find_and_never_change(rendered: Rendered) -> None:
     """Selectors match the pod, and hold nothing that an upgrade or a value of the user's changes."""
     deployment = rendered.one("Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
-    for selector in (deployment["spec"]["selector"]["matchLabels"], rendered.one("Service")["spec"]["selector"]):
+    services = [service["spec"]["selector"] for service in rendered.of("Service")]
+    for selector in (deployment["spec"]["selector"]["matchLabels"], *services):
         assert selector.keys() == {
             "app.kubernetes.io/name",
             "app.kubernetes.io/instance",
@@ -191,7 +196,7 @@ def test_roles_hold_no_wildcards_and_few_secrets(rendered: Rendered) -> None:
             )
             if "pods" in rule["resources"]:
                 assert set(rule["verbs"]) == {"get", "list", "watch", "delete"}
-    assert rendered.of("Secret") == []
+    assert all(secret["type"] == "kubernetes.io/tls" for secret in rendered.of("Secret"))
 
 
 def granted(role: Body) -> set[tuple[str, str]]:

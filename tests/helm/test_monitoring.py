@@ -106,7 +106,7 @@ def test_monitor_finds_the_service() -> None:
     """The ServiceMonitor selects the metrics Service and keeps the runs' own namespace label."""
     rendered = render({"serviceMonitor": {"enabled": True}})
     spec = rendered.one("ServiceMonitor")["spec"]
-    service = rendered.one("Service")
+    service = rendered.one("Service", "towpath-operator-metrics")
     assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert spec["namespaceSelector"]["matchNames"] == [service["metadata"]["namespace"]]
     assert [(end["port"], end["honorLabels"]) for end in spec["endpoints"]] == [

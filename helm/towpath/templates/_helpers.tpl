@@ -19,6 +19,10 @@
 {{- include "towpath.fullname" . }}-operator
 {{- end -}}
 
+{{- define "towpath.webhookName" -}}
+{{- include "towpath.operatorName" . }}-webhook
+{{- end -}}
+
 {{- define "towpath.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (include "towpath.operatorName" .) -}}
 {{- end -}}
