@@ -40,6 +40,8 @@ from towpath_operator.specs.revisions import UNUSED_SINCE, revision_in
 
 #: Answers to the creation of an object that are about this object, and not about the API server or the moment.
 _REFUSALS: Final = frozenset({400, 403, 422})
+#: What the API server says, with 500, when somebody's webhook that has to agree does not answer.
+_WEBHOOK_AWAY: Final = "failed calling webhook"
 _CONFLICTS: Final = frozenset({409, 422})
 #: The reason of a 409 that says that an object of that name is there; a quota that others count against gives 409s too.
 _EXISTS: Final = "AlreadyExists"
@@ -54,7 +56,7 @@ class JobRefusedError(TowpathError):
     """The API server does not take the Job as it is.
 
     Attributes:
-        status: the HTTP status: 400, 403 or 422.
+        status: the HTTP status: 400, 403 or 422; 500 if a webhook that has to agree does not answer.
         message: the API server's words.
     """
 
@@ -177,7 +179,7 @@ class Applier:
         try:
             job = await self._client.create(JOBS, action.namespace, action.manifest)
         except ApiError as error:
-            if error.status in _REFUSALS:
+            if error.status in _REFUSALS or _WEBHOOK_AWAY in error.message:
                 raise JobRefusedError(error.status, error.message) from error
             if error.status != 409:
                 raise

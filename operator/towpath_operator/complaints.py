@@ -30,6 +30,8 @@ _LISTED: Final = dataclasses.replace(
 #: How long a list is good for, in seconds, and how many times the time that it took.
 _FRESH_SECONDS: Final = 5.0
 _FRESH_TIMES: Final = 20.0
+#: How long nobody tries again after Events could not be read.
+_DENIED_SECONDS: Final = 300.0
 
 
 class Complaints:
@@ -53,6 +55,7 @@ class Complaints:
             if namespace in self._known and began < good_until:
                 return known
             found: dict[str, Complaint] = {}
+            fresh = _FRESH_SECONDS
             try:
                 async for events, _ in self._client.pages(_LISTED, namespace):
                     for event in events:
@@ -60,7 +63,8 @@ class Complaints:
                         if complaint is not None and (uid not in found or found[uid].at <= complaint.at):
                             found[uid] = complaint
             except ClusterError as error:
+                fresh = _DENIED_SECONDS
                 log.warning("Events in namespace %r cannot be read, which tell why runs wait: %s", namespace, error)
             ended = self._clock()
-            self._known[namespace] = (ended + max(_FRESH_SECONDS, _FRESH_TIMES * (ended - began)), found)
+            self._known[namespace] = (ended + max(fresh, _FRESH_TIMES * (ended - began)), found)
             return found

@@ -154,6 +154,7 @@ async def test_a_job_that_goes_while_it_is_looked_at_is_looked_at_again() -> Non
         (400, "strict decoding error: unknown field spec.template.spec.containers[0].resurces"),
         (403, "exceeded quota: few-jobs"),
         (422, "Job is invalid: spec.template.spec.containers[0].image: Required value"),
+        (500, 'Internal error occurred: failed calling webhook "agree.example.com": connection refused'),
     ],
 )
 @real_time

@@ -37,6 +37,8 @@ _TAKEN: Final[Mapping[str, Reason]] = {
     "Shutdown": Reason.NODE_LOST,
 }
 _NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
+#: Ends what a container runtime says of its own inside before it says what is wrong.
+_RUNTIME_SAYS: Final = "unable to start container process: "
 _SHELL_NOT_STARTED: Final = frozenset({126, 127})
 _SIGNALS: Final[Mapping[int, str]] = {
     130: "SIGINT",
@@ -331,7 +333,7 @@ def _not_started(pod: Body, terminated: Mapping[str, Any], terms: Terms) -> End 
     return End(
         StateType.FAILED,
         Reason.ENTRYPOINT_NOT_FOUND,
-        f"The image {image!r} cannot run the flow. {cure} {_tail(said)}".rstrip(),
+        f"The image {image!r} cannot run the flow. {cure} {_tail(said.rpartition(_RUNTIME_SAYS)[2])}".rstrip(),
         kind="User",
     )
 

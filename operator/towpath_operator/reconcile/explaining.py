@@ -37,7 +37,7 @@ def complaint_in(event: Body) -> tuple[str, Complaint | None]:
         moment(event, "eventTime"),
         moment(event, "metadata", "creationTimestamp"),
     )
-    at = max(filter(None, times), default=_LONG_AGO)
+    at = next(filter(None, times), _LONG_AGO)
     return text(event, "involvedObject", "uid"), Complaint(reason, text(event, "message"), at)
 
 

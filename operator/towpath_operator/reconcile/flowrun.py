@@ -32,8 +32,8 @@ def decide(observed: ObservedFlowRun, now: datetime) -> Decision:
 def job_refused(observed: ObservedFlowRun, status_code: int, message: str, now: datetime) -> Decision:
     """Decide what should be done after the API server refused to create the run's Job.
 
-    The shell calls this when `CreateJob` was answered with 400, 403 or 422 (never for 409, 429 or 5xx, which it
-    retries), and applies the decision like any other. Creating with `fieldValidation=Strict` turns a misspelt field of
+    The shell calls this when `CreateJob` was answered with 400, 403 or 422, or for want of a webhook's answer
+    (never for 409, 429 or other 5xx, which it retries), and applies the decision like any other. Creating with `fieldValidation=Strict` turns a misspelt field of
     a template into such a refusal instead of silence.
 
     Args:

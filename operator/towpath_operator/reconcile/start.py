@@ -21,6 +21,8 @@ from towpath_operator.reconcile.wish import Wish
 from towpath_operator.specs.jobs import build_job
 from towpath_operator.specs.resolved import ResolvedRun
 
+#: Answers that say that the Job itself is wrong; others may be otherwise in a while.
+_WRONG = frozenset({400, 422})
 #: How often a Job that the API server does not allow is tried again, in seconds.
 _REFUSED_SECONDS = 10.0
 #: Why another attempt follows one that ended by its own report.
@@ -64,7 +66,7 @@ def _decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetim
 
 def refused(observed: ObservedFlowRun, run: Run, status_code: int, message: str, now: datetime) -> Decision:
     """Decide about a run whose Job the API server refused."""
-    if status_code != 403:
+    if status_code in _WRONG:
         problem = Problem(Reason.INVALID_TEMPLATE, f"The API server refused the run's Job: {message}")
         return _fail(observed, run, problem, now)
     if run.reason == Reason.JOB_REFUSED:

@@ -1,0 +1,243 @@
+"""What goes wrong around a run, as a real cluster showed it, and what the run says: state, reason, whose it is, what to do.
+
+`recorded.json` holds Jobs, pods and Events as the API server of a cluster gave them (Kubernetes 1.34, containerd) when
+each of these was made to happen, without what no decision looks at. One row a trouble: how it is called, and what a
+user sees of it in `kubectl get fr`, `kubectl describe fr`, and in Prometheus.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.builders import make_state
+from tests.operator.reconcile.deciding import kinds, status_after
+
+from towpath.api.v1alpha1.transitions import rfc3339
+from towpath.states import Reason
+from towpath_operator.metrics import Metrics
+from towpath_operator.reconcile import flowrun
+from towpath_operator.reconcile.decision import Decision, EmitEvent, TellRetry
+from towpath_operator.reconcile.explaining import complaint_in
+from towpath_operator.reconcile.observed import ObservedFlowRun
+from towpath_operator.reconcile.pods import flow_container
+from towpath_operator.reconcile.reading import mapping, mappings, moment, text
+from towpath_operator.specs.terms import ANNOTATION
+
+RECORDED: Final = json.loads((Path(__file__).parent / "recorded.json").read_text())
+
+#: What nobody helps by waiting, or what is asked of a cluster that does not have it: why, and words of the sentence.
+WAITS: Final[dict[str, tuple[Reason, str]]] = {
+    "image that is not there": (Reason.IMAGE_PULL_FAILED, r"'registry.test/no/such:image'.*imagePullSecrets"),
+    "image that is not on the node, never pulled": (
+        Reason.IMAGE_PULL_FAILED,
+        r"ErrImageNeverPull.*pull policy of Never",
+    ),
+    "image of an init container": (Reason.IMAGE_PULL_FAILED, r"'registry.test/no/such:init'"),
+    "too much cpu": (Reason.UNSCHEDULABLE, r"Insufficient cpu.*Change.*resources.*or give the cluster a node"),
+    "node selector": (Reason.UNSCHEDULABLE, r"didn't match Pod's node affinity/selector.*nodeSelector"),
+    "node affinity": (Reason.UNSCHEDULABLE, r"didn't match Pod's node affinity/selector.*affinity"),
+    "volume claim that is not there": (Reason.UNSCHEDULABLE, r'persistentvolumeclaim "there-is-none" not found'),
+    "Secret of an environment that is not there": (
+        Reason.CONTAINER_CONFIG_ERROR,
+        r"'flow' cannot start.*secret \"there-is-none\" not found",
+    ),
+    "key of a Secret that is not there": (Reason.CONTAINER_CONFIG_ERROR, r"couldn't find key nokey in Secret"),
+    "Secret of a volume that is not there": (
+        Reason.CONTAINER_CONFIG_ERROR,
+        r"'node-1' cannot prepare the pod \(FailedMount\).*secret \"there-is-none\" not found",
+    ),
+    "user that the pod must not be": (Reason.CONTAINER_CONFIG_ERROR, r"runAsUser breaks non-root policy"),
+    "sidecar that crashes in a loop": (
+        Reason.CONTAINER_CONFIG_ERROR,
+        r"'proxy' has ended 3 times.*code 3.*kubectl logs",
+    ),
+    "quota": (Reason.POD_REFUSED, r"exceeded quota: none, requested: pods=1, used: pods=4, limited: pods=0"),
+    "service account that is not there": (Reason.POD_REFUSED, r'serviceaccount "nobody" not found'),
+    "priority class that is not there": (Reason.POD_REFUSED, r"no PriorityClass with name nothere"),
+    "runtime class that is not there": (Reason.POD_REFUSED, r'RuntimeClass "nothere" not found'),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How a run ends."""
+
+    state: str
+    reason: Reason
+    words: str
+    """Of its sentence, as a regular expression."""
+    kind: str = "User"
+    is_retried: bool = False
+    """Whether another attempt follows while infraRetries last."""
+
+
+def infrastructure(reason: Reason, words: str) -> Ends:
+    """Say that it is not the author's fault, and that another attempt may do better."""
+    return Ends("CRASHED", reason, words, "Infrastructure", is_retried=True)
+
+
+ENDS: Final[dict[str, Ends]] = {
+    "image name that cannot be": Ends(
+        "CRASHED",
+        Reason.IMAGE_PULL_FAILED,
+        r"can never start.*'Registry.test/No Such'.*invalid reference",
+        "Infrastructure",
+    ),
+    "container that exits": Ends("FAILED", Reason.EXITED, r"code 7\. Its last words: bad luck"),
+    "command that the shell does not know": Ends("FAILED", Reason.EXITED, r"code 127.*nosuchcommand: not found"),
+    "command that is not there": Ends(
+        "FAILED", Reason.ENTRYPOINT_NOT_FOUND, r"Correct the flow's command.*/no/such/binary"
+    ),
+    "command that is no program": Ends("FAILED", Reason.ENTRYPOINT_NOT_FOUND, r"/etc/passwd.*permission denied"),
+    "working directory that cannot be": Ends(
+        "FAILED", Reason.ENTRYPOINT_NOT_FOUND, r"mkdir /etc/passwd: not a directory"
+    ),
+    "out of memory": infrastructure(Reason.OUT_OF_MEMORY, r"Raise resources\.limits\.memory.*'flow'"),
+    "out of memory before it began": Ends("FAILED", Reason.EXITED, r"137 \(SIGKILL\).*for memory"),
+    "liveness probe": Ends("FAILED", Reason.EXITED, r"137 \(SIGKILL\).*a probe of the template"),
+    "segmentation fault": Ends("FAILED", Reason.EXITED, r"139 \(SIGSEGV\)"),
+    "read-only file system": Ends("FAILED", Reason.EXITED, r"Read-only file system"),
+    "init container that fails": Ends(
+        "FAILED", Reason.EXITED, r"init container 'fetch' exited with code 3.*no data today"
+    ),
+    "init container out of memory": infrastructure(Reason.OUT_OF_MEMORY, r"Raise resources\.limits\.memory.*'fetch'"),
+    "disk beyond its limit": infrastructure(Reason.EVICTED, r"ephemeral local storage usage exceeds.*20Mi"),
+    "deadline of the template": Ends(
+        "FAILED", Reason.DEADLINE_EXCEEDED, r"activeDeadlineSeconds.*timeoutSeconds instead"
+    ),
+    "process beyond the deadline of the template": Ends("FAILED", Reason.DEADLINE_EXCEEDED, r"activeDeadlineSeconds"),
+    "evicted": infrastructure(Reason.EVICTED, r"from node 'node-1' \(EvictionByEvictionAPI\)"),
+    "process evicted": infrastructure(Reason.EVICTED, r"EvictionByEvictionAPI"),
+    "preempted": infrastructure(Reason.EVICTED, r"PreemptionByScheduler.*a higher priority pod"),
+    "pod deleted": infrastructure(Reason.POD_DELETED, r"The pod was deleted"),
+    "Job deleted": infrastructure(Reason.JOB_DELETED, r"Job was deleted.*set spec\.cancel instead"),
+    "Job suspended by somebody": infrastructure(Reason.POD_DELETED, r"The pod was deleted"),
+    "exit without a report": infrastructure(Reason.NO_REPORT, r"code 7 without saying.*Its last words: last words"),
+    "exit 0 without a report": infrastructure(Reason.NO_REPORT, r"code 0 without saying"),
+    "report that is garbage": infrastructure(Reason.NO_REPORT, r"code 1 without saying.*garbage"),
+    "report of another attempt": infrastructure(Reason.NO_REPORT, r"code 1 without saying"),
+    "process out of memory": infrastructure(Reason.OUT_OF_MEMORY, r"Raise resources\.limits\.memory"),
+}
+
+
+def observed(row: str, infra_retries: int = 0) -> ObservedFlowRun:
+    """Observe a run as it was when its trouble was recorded."""
+    recorded = json.loads(json.dumps(RECORDED[row]))
+    run, job, pod = recorded["run"], recorded["job"], recorded["pod"]
+    for body in filter(None, (job, pod)):
+        terms = json.loads(body["metadata"].get("annotations", {}).get(ANNOTATION, "{}"))
+        body["metadata"]["annotations"] = {ANNOTATION: json.dumps(terms | {"infra_retries": infra_retries})}
+    name = text(job, "metadata", "name") or text(pod, "metadata", "labels", "batch.kubernetes.io/job-name")
+    began = mapping(flow_container(pod), "state", "terminated") if pod else {}
+    since = run["metadata"]["creationTimestamp"]
+    state = make_state("RUNNING" if began else "PENDING", reason=None if began else "JobCreated", since=since)
+    run["metadata"]["resourceVersion"] = "1"
+    run["status"] = {"state": state, "attempt": 1, "job": name} | ({"startTime": since} if began else {})
+    said = [complaint_in(recorded["event"])] if "event" in recorded else []
+    complaints = {uid: complaint for uid, complaint in said if complaint}
+    return ObservedFlowRun(run, job=job, pods=(pod,) if pod else (), complaints=complaints)
+
+
+def decided(it: ObservedFlowRun, after: float) -> tuple[dict[str, Any], Decision]:
+    """Decide so many seconds after the last thing that was recorded; give the run as it is then."""
+    when = last_moment(it) + timedelta(seconds=after)
+    decision = flowrun.decide(it, when)
+    assert decision.bug is None
+    return {**it.run, "status": status_after(it.run, decision)}, decision
+
+
+def last_moment(it: ObservedFlowRun) -> datetime:
+    """Give the latest time that a recorded body tells of."""
+    pod = it.pods[0] if it.pods else {}
+    states = [mapping(one, "state", "terminated") for one in mappings(pod, "status", "containerStatuses")]
+    found = [moment(it.run, "metadata", "creationTimestamp"), moment(pod, "metadata", "creationTimestamp")]
+    return max(filter(None, [*found, *(moment(state, "finishedAt") for state in states)]))
+
+
+def events(decision: Decision) -> list[tuple[str, str]]:
+    """Give reason and sentence of what `kubectl describe` shows."""
+    return [(action.reason, action.message) for action in decision.actions if isinstance(action, EmitEvent)]
+
+
+def finished(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Give state and reason under which Prometheus counts the end of a run."""
+    metrics = Metrics(queue_depth=lambda: 0, version="1", clock=lambda: 0.0)
+    metrics.start_counting()
+    metrics.run_changed(before, after)
+    (family,) = [one for one in metrics.registry.collect() if one.name == "towpath_flowruns_finished"]
+    (sample,) = [one for one in family.samples if one.value == 1]
+    return {key: sample.labels[key] for key in ("state", "reason")}
+
+
+def test_every_record_is_in_a_table() -> None:
+    """No trouble was recorded for nothing, and none is expected that was not seen."""
+    assert {*WAITS, *ENDS, "init container that hangs"} == set(RECORDED)
+
+
+@pytest.mark.parametrize(("row", "reason", "words"), [(row, *one) for row, one in WAITS.items()], ids=WAITS)
+def test_what_a_run_waits_for(row: str, reason: Reason, words: str) -> None:
+    """PENDING, why in a word and a sentence, within seconds; once it has waited long enough, CRASHED with the same."""
+    it = observed(row)
+    shown, decision = decided(it, 6)
+    state = shown["status"]["state"]
+    assert (state["type"], state["reason"]) == ("PENDING", reason)
+    assert re.search(words, state["message"])
+    assert kinds(decision) == ["PatchStatus"]
+    assert decision.requeue_after is not None
+
+    over, decision = decided(it, 120)
+    status = over["status"]
+    assert (status["state"]["type"], status["state"]["reason"]) == ("CRASHED", "PendingTimeout")
+    assert (status["error"]["kind"], status["error"]["code"]) == ("Infrastructure", reason)
+    assert re.search(words, status["error"]["message"])
+    assert "pendingTimeoutSeconds, 2" in status["error"]["message"]
+    assert kinds(decision) == ["PatchStatus", "DeleteJob"]
+    assert events(decision) == [("PendingTimeout", status["error"]["message"])]
+    assert finished(it.run, over) == {"state": "CRASHED", "reason": "PendingTimeout"}
+
+
+def test_what_hangs_before_the_flow_is_named_in_the_end() -> None:
+    """An init container that works is no news; one that never ends is what the run ended for."""
+    it = observed("init container that hangs")
+    assert decided(it, 6)[1].actions == ()
+    over, _ = decided(it, 120)
+    assert "'fetch' is at work before the flow" in over["status"]["error"]["message"]
+
+
+@pytest.mark.parametrize(("row", "ends"), ENDS.items(), ids=ENDS)
+def test_what_a_run_ended_for(row: str, ends: Ends) -> None:
+    """State, reason, whose it is, the Event and the count, and a sentence that says what to do."""
+    it = observed(row)
+    over, decision = decided(it, 5)
+    status = over["status"]
+    assert (status["state"]["type"], status["state"]["reason"]) == (ends.state, ends.reason)
+    assert (status["error"]["kind"], status["error"]["code"]) == (ends.kind, ends.reason)
+    assert re.search(ends.words, status["state"]["message"], re.DOTALL)
+    assert events(decision) == [(ends.reason, status["error"]["message"])]
+    assert finished(it.run, over) == {"state": ends.state, "reason": ends.reason}
+
+
+@pytest.mark.parametrize(("row", "ends"), ENDS.items(), ids=ENDS)
+def test_who_is_tried_again(row: str, ends: Ends) -> None:
+    """What is not the author's fault, and may go better, has another attempt after a back-off; it says what for."""
+    it = observed(row, infra_retries=1)
+    again, decision = decided(it, 5)
+    if not ends.is_retried:
+        assert again["status"]["state"]["type"] == ends.state
+        return
+    status = again["status"]
+    assert (status["state"]["name"], status["attempt"], status["infraFailures"]) == ("AwaitingRetry", 2, 1)
+    assert status["retryAt"] == rfc3339(last_moment(it) + timedelta(seconds=5 + 5))
+    assert f"Attempt 1 ended as {ends.reason}" in status["state"]["message"]
+    assert re.search(ends.words, status["state"]["message"], re.DOTALL)
+    assert [(one.run, one.reason) for one in decision.actions if isinstance(one, TellRetry)] == [
+        (it.run["metadata"]["name"], ends.reason)
+    ]
+    assert [reason for reason, _ in events(decision)] == [ends.reason]
