@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from towpath import names
-from towpath.cli.seen import Counts, Failure, Result, Run, SeenState
+from towpath.cli.pauses import seen
+from towpath.cli.seen import Counts, Failure, Pause, Result, Run, SeenState
+from towpath.cluster.pause_bodies import pause_in, waits
 from towpath.states import StateType
 
 Body = Mapping[str, Any]
@@ -40,10 +42,22 @@ def run_of(body: Body) -> Run:
         ),
         error=_error(status.get("error")),
         result=_result(status.get("result")),
-        waiting_for=status.get("waitingFor"),
+        waiting_for=status.get("waitingFor") or _slots(status, lacking=True) or None,
+        holds=_slots(status, lacking=False) or None,
+        pauses=_pauses(body),
         job=status.get("job"),
         pod=status.get("pod"),
     )
+
+
+def slots_in(status: Body, field: str) -> dict[str, int]:
+    """Give slots by limit, as `slotsWanted` and `slotsGranted` have them."""
+    return {entry["limit"]: entry["slots"] for entry in status.get(field) or ()}
+
+
+def _pauses(body: Body) -> tuple[Pause, ...]:
+    pause = pause_in(body) if waits(body) else None
+    return () if pause is None else (seen(pause, body["metadata"]["name"]),)
 
 
 def state_of(body: Body) -> SeenState:
@@ -68,6 +82,14 @@ def _flow_of(spec: Body) -> str | None:
 def time_of(text: str | None) -> datetime | None:
     """Read a time as Kubernetes writes it."""
     return datetime.fromisoformat(text) if text else None
+
+
+def _slots(status: Body, *, lacking: bool) -> str:
+    """Say which slots the code of a run waits for, or has."""
+    wanted, granted = slots_in(status, "slotsWanted"), slots_in(status, "slotsGranted")
+    counts = {name: slots - granted.get(name, 0) for name, slots in wanted.items()} if lacking else granted
+    shown = [f"{count} slot{'' if count == 1 else 's'} of {name}" for name, count in counts.items() if count > 0]
+    return "\n".join(shown)
 
 
 def _counts(counts: Body | None) -> Counts | None:

@@ -97,11 +97,11 @@ class ClusterRuns:
         """Give what the run's pods have written."""
         return self._logs.follow(self._changes(run), query) if query.follow else self._logs.read(run, query)
 
-    def cancel(self, run: Run) -> None:
+    def cancel(self, run: Run, *, now: bool = False) -> None:
         """Set the run's wish to be cancelled; the operator does the rest."""
         if run.has_ended:
             raise Conflict(f"Run {run.name!r} cannot be cancelled: it has ended, {run.state.name}.")
-        self._console.cancel_run(run.name)
+        self._console.cancel_run(run.name, now=now)
 
     def retry(self, run: Run) -> None:
         """Ask for one more attempt of a run that ended otherwise than well; the operator does the rest.
@@ -110,6 +110,10 @@ class ClusterRuns:
             Conflict: it goes on, it completed, or the run that called it has ended.
             Refused: it was cancelled, or it may not be changed by whoever asks.
         """
+        if run.pauses:
+            raise Conflict(
+                f"Run {run.name!r} is {run.state.name}. To have it go on: towpath runs resume {run.name} {self.flags}"
+            )
         if not run.has_ended:
             raise Conflict(f"Run {run.name!r} cannot be tried again: it goes on ({run.state.name}).")
         if run.state.type is StateType.COMPLETED:

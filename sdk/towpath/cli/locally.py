@@ -119,8 +119,13 @@ class LocalRuns:
             tail = None
             self._sleep(_LOOK_SECONDS)
 
-    def cancel(self, run: Run) -> None:
+    def cancel(self, run: Run, *, now: bool = False) -> None:
         """Have the process of a run end it; one that another has called in that process is ended with that."""
+        if now:
+            raise Conflict(
+                f"Run {run.name!r} is of this machine, where --now is not possible: leave it out, and the run is"
+                " interrupted at once. If it does not end, end its process, which towpath runs inspect names."
+            )
         if run.has_ended:
             raise Conflict(f"Run {run.name!r} cannot be cancelled: it has ended, {run.state.name}.")
         if self._cancel(run.id):

@@ -28,7 +28,7 @@ def page(run: Run, tasks: Sequence[TaskRun], flags: str, now: datetime, style: S
     """
     why = run.state.message if run.state.type is StateType.COMPLETED else run.state.why
     parts = [f"{style.heading(run.name)}  {style.state(run.state)}", *([why] if why else []), "", _facts(run, now)]
-    parts += shown(run, style)
+    parts += shown(run, style, flags)
     if run.history:
         parts += ["", style.heading("States"), _states(run, style)]
     if tasks:

@@ -10,6 +10,7 @@ from towpath.cli.output import Style, aligned, moment
 from towpath.cli.seen import Pause, Run
 from towpath.errors import HistoryError, PauseError
 from towpath.parameter_words import FORMATS, TYPES
+from towpath.pausing.port import Pause as Waited
 
 
 def pauses_of(run_id: str) -> Sequence[Pause]:
@@ -20,21 +21,34 @@ def pauses_of(run_id: str) -> Sequence[Pause]:
         standing = local_pauses().find(run_id)
     except (PauseError, HistoryError):
         return ()
-    return [
-        Pause(
-            run=standing.names[pause.run_id],
-            is_suspension=pause.is_suspension,
-            description=pause.description,
-            until=pause.until,
-            input=pause.wanted,
-            refused=pause.refused,
-        )
-        for pause in standing.pauses
-    ]
+    return [seen(pause, standing.names[pause.run_id]) for pause in standing.pauses]
 
 
-def shown(run: Run, style: Style) -> list[str]:
-    """Show what a run waits for, and how to give it."""
+def seen(pause: Waited, run: str) -> Pause:
+    """Give a pause as the command line shows it.
+
+    Args:
+        pause: as it is kept.
+        run: name of the run that waits.
+    """
+    return Pause(
+        run=run,
+        is_suspension=pause.is_suspension,
+        description=pause.description,
+        until=pause.until,
+        input=pause.wanted,
+        refused=pause.refused,
+    )
+
+
+def shown(run: Run, style: Style, flags: str = "") -> list[str]:
+    """Show what a run waits for, and how to give it.
+
+    Args:
+        run: which.
+        style: how.
+        flags: what to type for the place of the run.
+    """
     lines = []
     for pause in run.pauses:
         of = "" if pause.run == run.name else f", run {pause.run}"
@@ -43,7 +57,7 @@ def shown(run: Run, style: Style) -> list[str]:
         lines += [f"  {line}" for line in (pause.description or "").splitlines()]
         lines += [f"  The last input was refused. {pause.refused}"] if pause.refused else []
         lines += [_fields(pause.input)] if pause.input is not None else []
-        lines.append(f"  towpath runs resume {pause.run}{_arguments(pause.input)}")
+        lines.append(f"  towpath runs resume {pause.run}{flags and f' {flags}'}{_arguments(pause.input)}")
     return lines
 
 

@@ -110,8 +110,13 @@ class Runs(Protocol):
         """Give what a run has logged, in order."""
         ...
 
-    def cancel(self, run: Run) -> None:
-        """Ask for the end of a run that has not ended, and of all below it."""
+    def cancel(self, run: Run, *, now: bool = False) -> None:
+        """Ask for the end of a run that has not ended, and of all below it.
+
+        Args:
+            run: which.
+            now: without giving its process time to end in order, where that is possible.
+        """
         ...
 
     def delete(self, run: Run, *, force: bool) -> None:

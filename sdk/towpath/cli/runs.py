@@ -113,9 +113,9 @@ def cancel(asked: argparse.Namespace) -> int:
     with runs_meant(asked) as runs:
         chosen = [runs.get(name, whole=True) for name in asked.run]  # all of them, before anything is done
         for run in chosen:
-            runs.cancel(run)
+            runs.cancel(run, now=asked.now)
             if not asked.json:
-                say(f"{run.name} is being cancelled.")
+                say(f"{run.name} is being {'killed' if asked.now else 'cancelled'}.")
         if asked.json:
             say_json([runs.get(run.name, whole=True) for run in chosen])
     return Exit.OK
@@ -154,7 +154,8 @@ def _listed(found: Any, now: datetime, style: Style) -> str:
             age(run.created, now),
             "" if run.children is None or not run.children.total else str(run.children.total),
             run.state.reason or "" if run.state.type is not StateType.COMPLETED else "",
+            "" if run.has_ended else (run.waiting_for or "").replace("\n", ", "),
         )
         for run in found
     ]
-    return table([("RUN", "FLOW", "STATE", "TIME", "AGE", "CHILDREN", "REASON"), *rows])
+    return table([("RUN", "FLOW", "STATE", "TIME", "AGE", "CHILDREN", "REASON", "WAITS FOR"), *rows])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from towpath.cli import config_verbs, deployment_verbs, limit_verbs, results_verbs, told_verbs
+from towpath.cli import automation_verbs, config_verbs, deployment_verbs, limit_verbs, results_verbs, told_verbs
 from towpath.cli.arguments import FLOW_FILE, IN_CLUSTER, JSON, PARAMETERS, RUN, TARGET, TIMEOUT
 from towpath.cli.words import Argument, Example, Group, Verb, flag, many, place, value
 from towpath.states import StateType
@@ -18,6 +18,7 @@ GROUPS: Final = (
     Group("runs", "see and steer runs"),
     Group("deployments", "see, run and steer deployments"),
     Group("flows", "see flows"),
+    *automation_verbs.GROUPS,
     *limit_verbs.GROUPS,
     *told_verbs.GROUPS,
     *results_verbs.GROUPS,
@@ -156,11 +157,13 @@ VERBS: Final = (
         "runs:cancel",
         (
             place("run", "whole name or id of the run", nargs="+"),
+            flag("--now", help="in a cluster: kill its pods, without time for hooks; also once it was cancelled"),
             *TARGET,
             JSON,
         ),
         (
             Example("towpath runs cancel nightly-a1b2c3 -n data", "its pod gets SIGTERM, its hooks run"),
+            Example("towpath runs cancel nightly-a1b2c3 -n data --now", "it does not end, or must not go on"),
             Example(
                 "towpath runs cancel -n data nightly-a1b2c3 && towpath runs watch nightly-a1b2c3 -n data",
                 "wait for its end",
@@ -328,6 +331,7 @@ VERBS: Final = (
             Example("towpath flows ls -n data", "the Flow resources of a namespace"),
         ),
     ),
+    *automation_verbs.VERBS,
     *limit_verbs.VERBS,
     *told_verbs.VERBS,
     deployment_verbs.SERVE,

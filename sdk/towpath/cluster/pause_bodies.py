@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from towpath import limits, names
-from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.cluster.port import Body
 from towpath.errors import PauseError
 from towpath.limits import cut
@@ -53,6 +52,8 @@ def written(pause: Pause, key: str, refused_input: str | None = None) -> dict[st
     Raises:
         PauseError: what is wanted is too large.
     """
+    from towpath.api.v1alpha1.transitions import rfc3339
+
     body: dict[str, Any] = {"key": key}
     if pause.until is not None:
         body["until"] = rfc3339(pause.until)
@@ -78,7 +79,7 @@ def pause_in(run: Body) -> Pause | None:
 
     A wish that it has yet to heed counts: who resumes it takes the wish back.
     """
-    status, spec = run.get("status") or {}, run["spec"]
+    status, spec = run.get("status") or {}, run.get("spec") or {}
     state = status.get("state") or {}
     if state.get("type") in TERMINAL:
         return None

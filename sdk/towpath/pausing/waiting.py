@@ -5,6 +5,7 @@ Written once for synchronous and asynchronous flows, as a generator of what has 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from towpath.context import current
 from towpath.engine.standing import stand
 from towpath.errors import FlowPauseTimeout, FlowSuspended, MissingContext, ParameterError, PauseError
 from towpath.futures import Future, arrive
+from towpath.names import ENV_NAMESPACE, ENV_RUN
 from towpath.pausing.exiting import exit_quietly
 from towpath.pausing.here import pauses
 from towpath.pausing.port import Pause
@@ -203,7 +205,9 @@ def _suspended(context: RunContext, run: FlowRun, wanted: Wanted[Any] | None) ->
 
 def _command(run: FlowRun, wanted: Wanted[Any] | None) -> str:
     fields = "" if wanted is None else "".join(f" -p {name}=…" for name in wanted.schema.get("required") or ())
-    return f"towpath runs resume {run.name}{fields}"
+    name, place = os.environ.get(ENV_RUN) or run.name, os.environ.get(ENV_NAMESPACE)
+    flags = f" -n {place}" if os.environ.get(ENV_RUN) and place else ""
+    return f"towpath runs resume {name}{flags}{fields}"
 
 
 def _log(context: RunContext, message: str) -> None:
