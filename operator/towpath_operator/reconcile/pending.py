@@ -10,7 +10,7 @@ from typing import Any, Final
 from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.limits import cut
 from towpath_operator.reconcile.automation_actions import Outcome
-from towpath_operator.reconcile.occurrences import Occurrence
+from towpath_operator.reconcile.occurrences import TEST, Occurrence
 from towpath_operator.reconcile.occurrences import read as read_event
 from towpath_operator.reconcile.reading import integer, mappings, moment, text
 
@@ -19,7 +19,7 @@ BASE: Final = 5.0
 CAP: Final = 3600.0
 #: How long an action is tried.
 GIVE_UP: Final = timedelta(hours=24)
-#: How often an action is tried when the answer is that it will not be taken.
+#: How often an action is tried when the answer is that it will not be taken, or when it is a test.
 HOPELESS: Final = 4
 
 _ERROR: Final = 256
@@ -83,7 +83,8 @@ class Pending:
         left = self.left[action]
         left.attempts += 1
         left.last_error = outcome.error
-        if (outcome.is_hopeless and left.attempts >= HOPELESS) or now - self.taken >= GIVE_UP:
+        is_hopeless = outcome.is_hopeless or self.event.event == TEST
+        if (is_hopeless and left.attempts >= HOPELESS) or now - self.taken >= GIVE_UP:
             del self.left[action]
             return True
         delay = min(CAP, BASE * 2.0 ** min(left.attempts - 1, 32)) * (0.5 + 0.5 * outcome.jitter)

@@ -129,6 +129,50 @@ class Console:
             )
         )
 
+    def automation(self, name: str) -> Body:
+        """Read an Automation."""
+        aim = f"read Automation {name!r} in namespace {self.namespace!r}"
+        return self._sender.send(Request("GET", self._towpath("automations", name), aim))
+
+    def test_automation(self, name: str, test: str) -> Body:
+        """Ask for a test of an Automation; each other text is another test."""
+        annotations = {names.ANNOTATION_TEST: test}
+        return self._sender.send(
+            Request(
+                "PATCH",
+                self._towpath("automations", name),
+                f"test Automation {name!r} in namespace {self.namespace!r}",
+                body=_json({"metadata": {"annotations": annotations}}),
+                content_type=MERGE_PATCH,
+            )
+        )
+
+    def listed(self, plural: str) -> Sequence[Body]:
+        """List all objects of one of Towpath's kinds."""
+        return self._items(collection(plural, self.namespace), f"list {plural} in namespace {self.namespace!r}")
+
+    def create(self, plural: str, manifest: Body) -> Body:
+        """Create an object of one of Towpath's kinds.
+
+        Raises:
+            Conflict: there is one of this name.
+        """
+        aim = f"create {manifest['kind']} {manifest['metadata']['name']!r} in namespace {self.namespace!r}"
+        return self._sender.send(Request("POST", collection(plural, self.namespace), aim, body=_json(manifest)))
+
+    def change(self, plural: str, name: str, spec: Body) -> Body:
+        """Change fields of an object's spec; None removes one."""
+        aim = f"change {name!r} of {plural} in namespace {self.namespace!r}"
+        body = _json({"spec": spec})
+        return self._sender.send(
+            Request("PATCH", self._towpath(plural, name), aim, body=body, content_type=MERGE_PATCH)
+        )
+
+    def delete(self, plural: str, name: str) -> None:
+        """Delete an object of one of Towpath's kinds."""
+        aim = f"delete {name!r} of {plural} in namespace {self.namespace!r}"
+        self._sender.send(Request("DELETE", self._towpath(plural, name), aim))
+
     def pods(self, run: str) -> Sequence[Body]:
         """List the pods that there are of a run's attempts."""
         aim = f"list the pods of run {run!r} in namespace {self.namespace!r}"
