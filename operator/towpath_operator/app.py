@@ -38,7 +38,7 @@ from towpath_operator.metrics import Metrics
 from towpath_operator.reconcile import deployment, flow, flowrun, history, lane_status, revision
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.observed import ObservedFlowRun
-from towpath_operator.reconcile.reading import mapping
+from towpath_operator.reconcile.reading import mapping, text
 from towpath_operator.runtime.backoff import Backoff
 from towpath_operator.runtime.client import ApiError, Client
 from towpath_operator.runtime.connection import Connection
@@ -204,6 +204,9 @@ class Operator:
         if self._lease:
             await self._lease.held.wait()
             await self._catch_up()
+        for body in self._store.all("deployments"):
+            named = text(body, "spec", "flowRef")
+            self._metrics.deployment_listed(body, self._store.get("flows", body["metadata"]["namespace"], named))
         self._works_since = asyncio.get_running_loop().time()
         self._metrics.start_counting()
         self._works.set()

@@ -19,7 +19,8 @@ from towpath import names
 from towpath.states import Reason, StateType
 from towpath_operator.admission.metrics import AdmissionMetrics
 from towpath_operator.automations.metrics import AutomationMetrics
-from towpath_operator.reconcile.reading import integer, mappings, moment, text
+from towpath_operator.reconcile.reading import integer, mapping, mappings, moment, text
+from towpath_operator.reconcile.resolve import name_of_flow
 from towpath_operator.runtime.store import Body
 from towpath_operator.schedule_metrics import ScheduleMetrics
 
@@ -234,6 +235,13 @@ class Metrics:
             self._success.labels(*labels).set(at)
         self._leader.set(1)
         self.schedules.start_counting()
+
+    def deployment_listed(self, deployment: Body, flow: Body | None) -> None:
+        """Note when a Deployment's runs COMPLETED last, before counting begins: the run itself may be gone."""
+        if flow is not None and (last := moment(deployment, "status", "lastSucceeded")):
+            metadata = mapping(deployment, "metadata")
+            labels = RunLabels(text(metadata, "namespace"), name_of_flow(flow), text(metadata, "name"))
+            self._last_success[labels] = max(last.timestamp(), self._last_success.get(labels, 0.0))
 
     def run_changed(self, old: Body | None, new: Body | None) -> None:
         """Note how a FlowRun changed; `old` is None if it was not known before, `new` if it is gone."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
-from tests.builders import make_condition, make_deployment, make_flowrun, make_state
+from tests.builders import make_condition, make_deployment, make_flow, make_flowrun, make_state
 
 from towpath.states import Reason
 from towpath_operator.metrics import Metrics, pending_since, reason_of
@@ -247,6 +247,21 @@ def test_infra_retries_are_counted_with_their_reason() -> None:
     fixture.metrics.run_retried(make_run("SCHEDULED", "AwaitingRetry", infraFailures=2), "MyOwnWord-4711")
     assert fixture.value("towpath_flowrun_infra_retries_total", LABELS | {"reason": "Other"}) == 1
     assert fixture.value("towpath_flowrun_infra_retries_total", LABELS | {"reason": "OutOfMemory"}) == 1
+
+
+def test_the_last_success_outlives_its_run() -> None:
+    """A Deployment's status says when a run COMPLETED last, after the run itself has been removed; a later run wins."""
+    fixture = Fixture(counting=False)
+    fixture.metrics.deployment_listed(
+        make_deployment("nightly", status={"lastSucceeded": "2026-03-01T12:00:00Z"}), make_flow("etl")
+    )
+    fixture.metrics.deployment_listed(
+        make_deployment("nightly", status={"lastSucceeded": "2026-03-02T12:00:00Z"}), None
+    )
+    fixture.metrics.start_counting()
+    assert fixture.value("towpath_flowrun_last_success_timestamp_seconds") == 1772366400
+    fixture.metrics.run_changed(None, make_run("COMPLETED", completionTime="2026-03-01T12:00:30Z"))
+    assert fixture.value("towpath_flowrun_last_success_timestamp_seconds") == 1772366430
 
 
 @pytest.mark.parametrize("reason", [*Reason, None, "MyOwnWord-4711"])
