@@ -97,6 +97,8 @@ def flows_image(cluster: Cluster) -> str:
     with step("the image of the flows"):
         tag = cluster.images(("flow",))
         reference = project_images.reference("e2e", tag)
+        if project_images.published():
+            return reference
         cluster.build_image(
             reference, FLOWS / "Dockerfile", FLOWS, {"FLOW_IMAGE": project_images.reference("flow", tag)}
         )

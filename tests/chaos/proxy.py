@@ -206,6 +206,7 @@ class Proxy:
         self, seat: Seat, request: web.Request, fault: Fault | None, kill: Callable[[], None] | None, *, is_watch: bool
     ) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        headers["Accept-Encoding"] = "identity"  # long lists would come compressed
         headers["Impersonate-User"] = self.identity
         headers["User-Agent"] = f"operator={seat.name} sent={time.time():.3f}"
         async with self._session.request(

@@ -164,7 +164,9 @@ class Round:
         calm = datetime.now(UTC)
         for deployment in workload.deployments:
             path = self._path("deployments", name_of(deployment))
-            self._wait(path, lambda one: one["status"].get("lastScheduled", "") > f"{calm:%Y-%m-%dT%H:%M:%S}")
+            self._wait(
+                path, lambda one: (one.get("status") or {}).get("lastScheduled", "") > f"{calm:%Y-%m-%dT%H:%M:%S}"
+            )
             self._insist(lambda path=path: self.kube.merge(path, {"spec": {"suspend": True}}))  # type: ignore[misc]
         deadline = time.monotonic() + END_SECONDS
         while time.monotonic() < deadline:

@@ -386,7 +386,8 @@ class Cluster:
             fields["error"] = {"code": "FlowFailed", "kind": "User", "message": "no"}
         operations = [
             {"op": "test", "path": "/status/attempt", "value": process.attempt},
-            {"op": "test", "path": "/status/state", "value": status["state"]},
+            {"op": "test", "path": "/status/state/type", "value": status["state"]["type"]},
+            {"op": "test", "path": "/status/state/since", "value": status["state"]["since"]},
             *transitions.transition(status, new, attempt=process.attempt, fields=fields),
         ]
         try:
