@@ -119,6 +119,17 @@ def test_a_report_is_written_if_the_run_is_as_it_was_seen(cluster: HttpCluster, 
     assert cluster.get_run(f"{group}-a")["status"] == status
 
 
+def test_whatever_a_state_says_the_next_report_is_taken(cluster: HttpCluster, group: str) -> None:
+    """Also after a message with quotes, other scripts, and what an API server escapes: it is not taken for another."""
+    cluster.create_run(manifest("a", group))
+    name = f"{group}-a"
+    running = begin(cluster, name)
+    paused = transitions.state(StateType.PAUSED, NOW, message='„Größe“ < 5 & "\u2028\x1b" 漢 🙂 …')
+    waits = cluster.patch_status(name, report(running, 1, paused, {}))
+    done = transitions.state(StateType.COMPLETED, NOW, reason="Succeeded")
+    assert cluster.patch_status(name, report(waits, 1, done, {}))["status"]["state"]["type"] == "COMPLETED"
+
+
 def test_a_failed_test_of_a_patch_is_a_conflict(cluster: HttpCluster, group: str) -> None:
     """Another attempt, another state, or none at all: nothing is written, and the writer looks again."""
     cluster.create_run(manifest("a", group))

@@ -24,7 +24,7 @@ from towpath.cluster.backoff import Backoff
 from towpath.cluster.own import OwnRun
 from towpath.cluster.own_watch import OwnRunWatch
 from towpath.cluster.port import Body, Cluster
-from towpath.cluster.standing import Standing, standing
+from towpath.cluster.standing import Standing, as_seen, standing
 from towpath.concurrency import port
 from towpath.concurrency.allotment import Allotment
 from towpath.concurrency.port import Claimant, LimitInUse, Ticket
@@ -307,9 +307,7 @@ class ClusterSlots:
     def _patch(self, run: Body) -> list[dict[str, Any]]:
         """Write down what is wanted; good for the attempt and the state that the run was seen in."""
         status, wished = run["status"], self._allotment.wished
-        patch: list[dict[str, Any]] = [{"op": "test", "path": "/status/attempt", "value": self._own.attempt}]
-        if "state" in status:
-            patch.append({"op": "test", "path": "/status/state", "value": status["state"]})
+        patch: list[dict[str, Any]] = as_seen(run, self._own.attempt)
         if wished:
             patch.append({"op": "add", "path": "/status/slotsWanted", "value": wished})
         elif "slotsWanted" in status:

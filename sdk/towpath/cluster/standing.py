@@ -68,7 +68,20 @@ def report(run: Body, attempt: int, new_state: Mapping[str, Any], fields: Mappin
         fields: further fields of the status, such as result and error.
     """
     status = run["status"]
+    return as_seen(run, attempt) + transitions.transition(status, new_state, attempt=attempt, fields=fields)
+
+
+def as_seen(run: Body, attempt: int) -> list[transitions.Op]:
+    """Build the operations that hold a patch to an attempt of a run, and to the state that it was seen in.
+
+    A state is known by its type and its time. The API server compares texts as they were written, escapes and all: a
+    whole state with an umlaut or a `<` in its message differs from itself.
+
+    Args:
+        run: the FlowRun as last seen.
+        attempt: number of the attempt.
+    """
+    state = (run.get("status") or {}).get("state") or {}
     tests: list[transitions.Op] = [{"op": "test", "path": "/status/attempt", "value": attempt}]
-    if "state" in status:
-        tests.append({"op": "test", "path": "/status/state", "value": status["state"]})
-    return tests + transitions.transition(status, new_state, attempt=attempt, fields=fields)
+    told = [key for key in ("type", "since") if key in state]
+    return tests + [{"op": "test", "path": f"/status/state/{key}", "value": state[key]} for key in told]
