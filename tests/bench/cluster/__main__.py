@@ -19,14 +19,22 @@ from tests.bench.cluster.audit import Audit
 from tests.bench.cluster.findings import COLUMNS, Finding
 from tests.bench.cluster.load import Bench, Scenario
 from tests.bench.cluster.operating import SERVICE_ACCOUNT
-from tests.bench.cluster.place import ROOT, Place, place
-from tests.bench.cluster.scenarios import throughput
+from tests.bench.cluster.place import Place, place
+from tests.bench.cluster.scenarios import burst, family, memory, queues, schedules, standing, throughput
 from tests.bench.cluster.sizes import SIZES, Sizes
 from tests.bench.measure import table
 from tests.cluster.output import say
 from tests.cluster.settings import ClusterError
 
-SCENARIOS: Final[dict[str, Scenario]] = {"throughput": throughput.measure}
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "throughput": throughput.measure,
+    "burst": burst.measure,
+    "queues": queues.measure,
+    "family": family.measure,
+    "schedules": schedules.measure,
+    "memory": memory.measure,
+    "standing": standing.measure,
+}
 
 
 def main() -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.bench.cluster.place import Place
@@ -36,7 +37,6 @@ class Api:
     async def open(cls, place: Place) -> Api:
         """Connect as the cluster's administrator."""
         connection = await connect({"KUBECONFIG": str(place.cluster.kubeconfig)})
-        connection.configuration.connection_pool_maxsize = 2 * _AT_ONCE
         return cls(Client(connection.configuration))
 
     async def namespace(self, name: str) -> str:
@@ -70,6 +70,15 @@ class Api:
     async def objects(self, resource: Resource, namespace: str | None) -> list[dict[str, Any]]:
         """List everything of a kind."""
         return [body async for items, _ in self.client.pages(resource, namespace) for body in items]
+
+    async def delete_all(self, resource: Resource, namespace: str) -> None:
+        """Delete everything of a kind, and what it owns in the background."""
+
+        async def one(body: Mapping[str, Any]) -> None:
+            metadata = body["metadata"]
+            await self.client.delete(resource, namespace, metadata["name"], uid=metadata["uid"])
+
+        await self.each(one, await self.objects(resource, namespace))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -105,14 +114,16 @@ class Lookout:
     async def __aenter__(self) -> Self:
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         for resource, see in ((FLOWRUNS, self._run), (ALL_JOBS, self._job), (ALL_PODS, self._pod)):
-            async for _, version in self._api.client.pages(resource, None, size=1):
-                break
+            async with aclosing(self._api.client.pages(resource, None, size=1)) as pages:
+                _, version = await anext(pages)
             task = tasks.create_task(self._watch(resource, version, see))
             self._stack.callback(task.cancel)
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
-        await self._stack.__aexit__(*error)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
 
     async def until(self, what: str, reached: Callable[[], int], wanted: int, seconds: float) -> None:
         """Wait until a count is as high as it should be, and say how far it is now and then.

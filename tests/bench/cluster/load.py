@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.bench.cluster.api import ALL_JOBS, Api, Lookout
@@ -83,13 +83,7 @@ class Passage:
 
 
 async def flow_runs(
-    bench: Bench,
-    operator: Operator,
-    namespace: str,
-    count: int,
-    *,
-    spec: Mapping[str, Any] | None = None,
-    pace: float | None = None,
+    bench: Bench, operator: Operator, namespace: str, bodies: list[dict[str, Any]], *, pace: float | None = None
 ) -> Passage:
     """Put runs through.
 
@@ -97,28 +91,18 @@ async def flow_runs(
         bench: where to.
         operator: who works.
         namespace: one of `Bench.namespace`.
-        count: how many.
-        spec: what the runs have beside their flow.
+        bodies: made by `runs`.
         pace: seconds between creations; None: as fast as the API server takes them.
     """
-    bodies = [run(f"run-{next(_serial)}", {"flowRef": WORKS, **(spec or {})}) for _ in range(count)]
     bench.audit.writes()
     began = operator.cpu_seconds()
     passage = await _through(bench, FLOWRUNS, namespace, bodies, pace, bench.lookout.ended)
-    return Passage(
-        passage.count,
-        passage.seconds,
-        passage.starts,
-        passage.ends,
-        operator.cpu_seconds() - began,
-        passage.control_plane,
-        bench.audit.writes(),
-    )
+    return replace(passage, operator_seconds=operator.cpu_seconds() - began, writes=bench.audit.writes())
 
 
 async def raw_jobs(bench: Bench, namespace: str, count: int, *, pace: float | None = None) -> Passage:
     """Put raw Jobs through."""
-    bodies = [job(f"raw-{next(_serial)}") for _ in range(count)]
+    bodies = [job(serial("raw")) for _ in range(count)]
     return await _through(bench, ALL_JOBS, namespace, bodies, pace, bench.lookout.finished)
 
 
@@ -170,11 +154,10 @@ def job(name: str) -> dict[str, Any]:
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
     }
     template["spec"] |= {"restartPolicy": "Never", "containers": [container]}
-    metadata = {"name": name}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
+        "metadata": {"name": name},
         "spec": {"backoffLimit": 0, "template": template},
     }
 
@@ -185,9 +168,9 @@ def flow(name: str, runs_for: str | None) -> dict[str, Any]:
     return custom("Flow", name, spec)
 
 
-def run(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Build a FlowRun."""
-    return custom("FlowRun", name, spec)
+def runs(count: int, flow_name: str = WORKS, **spec: Any) -> list[dict[str, Any]]:
+    """Build FlowRuns, each with a name of its own."""
+    return [custom("FlowRun", serial("run"), {"flowRef": flow_name, **spec}) for _ in range(count)]
 
 
 def custom(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,4 +183,4 @@ def serial(prefix: str) -> str:
     return f"{prefix}-{next(_serial)}"
 
 
-Scenario = Callable[[Bench], Any]
+Scenario = Callable[[Bench], Awaitable[None]]

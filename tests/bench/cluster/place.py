@@ -6,7 +6,6 @@ two cores are enough for thousands of runs. Everything but the kubelet is real.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import ssl

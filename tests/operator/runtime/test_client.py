@@ -207,3 +207,26 @@ async def test_credentials_are_fresh_for_each_request() -> None:
                 await client.get(JOBS, "ns", "j")
         await client.close()
         assert [request.headers["Authorization"] for request in server.requests] == ["Bearer first", "Bearer second"]
+
+
+@real_time
+@pytest.mark.parametrize(
+    ("environ", "trusts"),
+    [
+        pytest.param({}, False, id="no proxy"),
+        pytest.param({"http_proxy": "http://proxy:3128"}, True, id="a proxy"),
+        pytest.param({"https_proxy": "http://proxy:3128"}, False, id="a proxy for something else"),
+        pytest.param({"http_proxy": "http://proxy:3128", "no_proxy": "10.0.0.1"}, False, id="a proxy, but not for it"),
+    ],
+)
+async def test_the_environment_is_asked_for_a_proxy_once(
+    environ: dict[str, str], trusts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session trusts the environment only where that names a proxy for the server: looking costs at each request."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    async with Client(Configuration(host="http://10.0.0.1:6443")).open_session() as session:
+        assert session.trust_env is trusts

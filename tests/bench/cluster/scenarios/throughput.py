@@ -7,7 +7,7 @@ from collections import Counter
 from statistics import median
 
 from tests.bench.cluster.findings import Finding, at_least, at_most, share, spread
-from tests.bench.cluster.load import Bench, Passage, flow_runs, raw_jobs
+from tests.bench.cluster.load import Bench, Passage, flow_runs, raw_jobs, runs
 from tests.bench.cluster.operating import Operator, operating
 from tests.bench.cluster.place import STOCK, TUNED
 from tests.bench.cluster.samples import Samples
@@ -24,17 +24,17 @@ _REST_SECONDS = 3.0
 
 async def measure(bench: Bench) -> None:
     """Measure both ways, and the start of runs where nothing is in their way."""
-    with operating(bench.place) as operator:
+    namespace = await bench.namespace("throughput")
+    with operating(bench.place, namespaces=namespace) as operator:
         for name, flags, count in (("stock", STOCK, bench.sizes.stock), ("tuned", TUNED, bench.sizes.tuned)):
             bench.place.set_controller_manager(flags)
-            await _rates(bench, operator, name, count)
-        await _starts(bench, operator)
+            await _rates(bench, operator, namespace, name, count)
+        await _starts(bench, operator, namespace)
 
 
-async def _rates(bench: Bench, operator: Operator, name: str, count: int) -> None:
-    namespace = await bench.namespace(name)
+async def _rates(bench: Bench, operator: Operator, namespace: str, name: str, count: int) -> None:
     await raw_jobs(bench, namespace, 5)  # whatever has to be loaded is loaded
-    await flow_runs(bench, operator, namespace, 5)
+    await flow_runs(bench, operator, namespace, runs(5))
     before = bench.place.controller_manager()
     raw: list[Passage] = []
     ours: list[Passage] = []
@@ -42,7 +42,7 @@ async def _rates(bench: Bench, operator: Operator, name: str, count: int) -> Non
         for is_ours in (False, True) if round_ % 2 == 0 else (True, False):
             await asyncio.sleep(_REST_SECONDS)
             passage = (
-                await flow_runs(bench, operator, namespace, count)
+                await flow_runs(bench, operator, namespace, runs(count))
                 if is_ours
                 else await raw_jobs(bench, namespace, count)
             )
@@ -80,16 +80,12 @@ def _costs(ours: list[Passage], raw: list[Passage]) -> list[Finding]:
     ]
 
 
-async def _starts(bench: Bench, operator: Operator) -> None:
-    namespace = await bench.namespace("starts")
+async def _starts(bench: Bench, operator: Operator, namespace: str) -> None:
     raw: list[float] = []
     ours: list[float] = []
-    said: list[float] = []
     for _ in range(2):
         raw += (await raw_jobs(bench, namespace, bench.sizes.paced, pace=_PACE_SECONDS)).starts
-        passage = await flow_runs(bench, operator, namespace, bench.sizes.paced, pace=_PACE_SECONDS)
-        ours += passage.starts
-        said += passage.ends
+        ours += (await flow_runs(bench, operator, namespace, runs(bench.sizes.paced), pace=_PACE_SECONDS)).starts
     extra = share(ours, 95) - share(raw, 95)
     bench.found(
         Finding(
