@@ -319,7 +319,8 @@ class Operator:
             self._queue.add(key_of(plural, body)._replace(plural=observe.HISTORY))
         if new is None:
             self._queue.forget(key_of(plural, body))
-            self._automations.gone(plural, body)
+        if plural == "automations":
+            self._automations.changed(old, new)
         for key in observe.affected_by(self._view, plural, body, deleted=new is None):
             self._queue.add(key)
         self._view.lanes.changed(plural, old, new)

@@ -235,6 +235,7 @@ class Metrics:
             self._success.labels(*labels).set(at)
         self._leader.set(1)
         self.schedules.start_counting()
+        self.automations.start_counting()
 
     def deployment_listed(self, deployment: Body, flow: Body | None) -> None:
         """Note when a Deployment's runs COMPLETED last, before counting begins: the run itself may be gone."""

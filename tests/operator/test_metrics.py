@@ -30,6 +30,7 @@ PROMISED = {
     "towpath_schedule_missed_total": ("counter", "namespace", "deployment", "schedule"),
     "towpath_deployment_scheduled": ("gauge", "namespace", "deployment"),
     "towpath_automation_triggered_total": ("counter", "namespace", "automation"),
+    "towpath_automation_oldest_waiting_timestamp_seconds": ("gauge", "namespace", "automation"),
     "towpath_automation_actions_total": ("counter", "namespace", "automation", "outcome"),
     "towpath_automation_deliveries_total": ("counter", "namespace", "automation", "outcome"),
     "towpath_automation_delivery_lag_seconds": ("histogram", "namespace", "automation"),
@@ -79,6 +80,8 @@ def exercised() -> Fixture:
     metrics.schedules.runs_missed("team-a", "nightly", "early", 2)
     scheduled = make_condition("Scheduled")
     metrics.schedules.deployment_changed(None, make_deployment(status={"conditions": [scheduled]}))
+    waiting = {"status": {"pending": [{"taken": "2026-03-01T12:00:00Z"}]}}
+    metrics.automations.changed(None, {"metadata": {"namespace": "team-a", "name": "tell"}} | waiting)
     metrics.automations.triggered("team-a", "tell", 1)
     metrics.automations.over("team-a", "tell", "done", 1)
     metrics.automations.attempted("team-a", "tell", "delivered")
