@@ -238,6 +238,7 @@ def test_operator_reads_much_and_writes_little(default: Rendered) -> None:
         ("patch", "deployments.towpath.dev"),
         ("create", "jobs.batch"),
         ("delete", "jobs.batch"),
+        ("delete", "pods"),
         *((verb, "controllerrevisions.apps") for verb in ("create", "patch", "delete")),
         ("create", "events"),
     }

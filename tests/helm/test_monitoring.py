@@ -37,6 +37,9 @@ def exported() -> dict[str, set[str]]:
     metrics.schedules.runs_missed("n", "d", "s", 1)
     scheduled = {"type": "Scheduled", "status": "True", "reason": "Scheduled"}
     metrics.schedules.deployment_changed(None, {**run, "status": {"conditions": [scheduled]}})
+    metrics.run_retried(retried, "NodeLost")
+    metrics.automations.changed(None, {**run, "status": {"pending": [{"taken": TIME}]}})
+    metrics.automations.over("n", "a", "given_up", 1)
     metrics.reconciled("FlowRun", 0.1)
     metrics.reconcile_failed("FlowRun")
     metrics.api_request("get", "flowruns", "200", 0.1)

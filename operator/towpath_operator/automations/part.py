@@ -81,12 +81,12 @@ class Automations:
         for name in self._desks.run_changed(old, new) if new is not None else ():
             yield Key(automation.PLURAL, text(new, "metadata", "namespace"), name)
 
-    def gone(self, plural: str, body: Body) -> None:
-        """Note that an object is gone, which may be an automation."""
-        if plural != automation.PLURAL:
-            return
-        self._desks.forget(text(body, "metadata", "namespace"), text(body, "metadata", "name"))
-        self._webhooks.forget(text(body, "metadata", "uid"))
+    def changed(self, old: Body | None, new: Body | None) -> None:
+        """Note how an automation is now; `new` is None if it is gone."""
+        self._metrics.changed(old, new)
+        if new is None:
+            self._desks.forget(text(old, "metadata", "namespace"), text(old, "metadata", "name"))
+            self._webhooks.forget(text(old, "metadata", "uid"))
 
     async def look_at(self, key: Key, now: datetime) -> float | None:
         """Observe, decide and apply; give the seconds until the automation has to be looked at again.
