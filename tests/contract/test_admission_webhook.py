@@ -5,15 +5,20 @@ Objects are of kinds in a group of their own, and most are not kept (`--dry-run=
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from tests.contract.apiserver import ApiServer
 from tests.contract.local_webhook import LocalWebhook
 from tests.contract.own_group import OwnGroup
+from tests.helm import chart
 from tests.kube import Body
 from tests.operator.admission.certificates import make_certificate
 
@@ -178,3 +183,48 @@ def test_without_an_answer_everything_is_taken(webhook: LocalWebhook, kubectl: K
         until(lambda: kubectl.run({"x": "many"}).returncode == 0, "everything is taken")
         webhook.lead(webhook.trusted)
         until(lambda: kubectl.run({"x": "many"}).returncode != 0, "the API server asks again")
+
+
+def certificates(apiserver: ApiServer, issued: int | None) -> tuple[str, str, str]:
+    """Give what is in the Secret, what an upgrade puts there, and what it has the API server trust.
+
+    Args:
+        issued: when the certificate was made, in seconds since the epoch; None: there is none.
+    """
+    release, namespace = f"kept-{secrets.token_hex(3)}-towpath", apiserver.namespace
+    templates = ("--show-only", "templates/admission-webhook.yaml")
+    made = chart.render({}, show_only=[templates[1]], release=release, namespace=namespace).one("Secret")
+    path = apiserver.path("secrets", group="/api/v1")
+    if issued is not None:
+        made["metadata"]["annotations"] = {
+            "towpath.dev/issued": str(issued),
+            "meta.helm.sh/release-name": release,
+            "meta.helm.sh/release-namespace": namespace,
+        }
+        apiserver.kube.create(path, made)
+    arguments = ("template", release, str(chart.CHART), "-n", namespace, "--dry-run=server", *templates)
+    rendered = list(yaml.safe_load_all(apiserver.cluster.helm(*arguments)))
+    secret = next(body for body in rendered if body["kind"] == "Secret")
+    hook = next(body for body in rendered if body["kind"] == "ValidatingWebhookConfiguration")["webhooks"][0]
+    found = (made["data"]["tls.crt"], secret["data"]["tls.crt"], hook["clientConfig"]["caBundle"])
+    before, after, trusted = (base64.b64decode(text).decode() for text in found)
+    return before, after, trusted
+
+
+def test_an_upgrade_keeps_the_certificate(apiserver: ApiServer) -> None:
+    """For a year; the API server goes on trusting it."""
+    before, after, trusted = certificates(apiserver, int(time.time()) - 300 * 86_400)
+    assert before == after == trusted
+
+
+def test_an_upgrade_after_a_year_replaces_it_without_a_gap(apiserver: ApiServer) -> None:
+    """Until the kubelet has brought the new one to the pods, the API server trusts the old one too."""
+    before, after, trusted = certificates(apiserver, int(time.time()) - 366 * 86_400)
+    assert after != before
+    assert trusted == after + before
+
+
+def test_the_first_installation_makes_one(apiserver: ApiServer) -> None:
+    """And trusts no other."""
+    _, after, trusted = certificates(apiserver, None)
+    assert trusted == after
