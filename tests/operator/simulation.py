@@ -58,6 +58,7 @@ class World(Cluster):
             containers), `no-image`, `no-node` (never start).
         specs: further fields of the runs' specs.
         child_of: the parent of a run.
+        lanes: Queues, ConcurrencyLimits and Deployments, by their plurals.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class World(Cluster):
         programs: Mapping[str, Sequence[str]],
         specs: Mapping[str, Mapping[str, Any]] | None = None,
         child_of: Mapping[str, str] | None = None,
+        lanes: Mapping[str, Sequence[Body]] | None = None,
     ) -> None:
         super().__init__(programs, specs or {}, child_of or {})
+        self.lanes = lanes or {}
         self.jobs_made: dict[str, int] = {}
         self.seen = Seen(self.api)
         self.dirty: dict[Key, None] = {}
@@ -82,6 +85,9 @@ class World(Cluster):
             behind: how many changes to Jobs, and to pods, came after they were listed.
         """
         self.seen = Seen(self.api, behind)
+        for plural, bodies in self.lanes.items():
+            for body in bodies:
+                self.seen.put(plural, body)
         self.dirty = dict.fromkeys(Key("flowruns", NAMESPACE, name) for name in self.programs)
         self.timers = {}
 
@@ -90,6 +96,11 @@ class World(Cluster):
         if self.seen.behind(plural) and (news := self.seen.next(plural)):
             body, gone = news
             self.dirty |= dict.fromkeys(observe.affected_by(self.seen, plural, body, deleted=gone))
+            self._wake()
+
+    def _wake(self) -> None:
+        """Mark the runs whose turn it may be."""
+        self.dirty |= dict.fromkeys(key for key in self.seen.lanes.woken() if key.plural == "flowruns")
 
     def reconcile(self, name: str, *, kill_before: int | None = None) -> Decision:
         """Look at a run as the operator does.
@@ -104,6 +115,7 @@ class World(Cluster):
         decision = flowrun.decide(observed, self.now) if observed else Decision()
         if decision.bug is not None:
             raise decision.bug
+        self.seen.lanes.decided(key, decision)
         try:
             for number, action in enumerate(decision.actions):
                 if number == kill_before:
@@ -115,6 +127,8 @@ class World(Cluster):
         except KilledError:
             self.restart()
             return decision
+        finally:
+            self._wake()
         self.timers.pop(key, None)
         if decision.requeue_after is not None:
             if decision.requeue_after <= 0:
