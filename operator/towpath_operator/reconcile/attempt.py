@@ -29,6 +29,7 @@ from towpath_operator.reconcile.pods import (
 from towpath_operator.reconcile.reading import integer, mappings, moment, text
 from towpath_operator.reconcile.resolve import terms_from_specs
 from towpath_operator.reconcile.run import Run
+from towpath_operator.reconcile.unheeded import unheeded
 from towpath_operator.reconcile.wish import Wish
 from towpath_operator.specs.revisions import ANNOTATION as REVISION
 from towpath_operator.specs.terms import Terms, terms_on
@@ -144,6 +145,8 @@ def _live(attempt: _Attempt) -> Decision:
             return Decision((_runs(attempt, stage),))
         if run.state is StateType.PENDING and not text(run.status, "startTime"):
             return _begins(attempt)
+    if not attempt.terms.reports_itself and (told := unheeded(run, attempt.now)):
+        return Decision(told)
     return _over_time(attempt)
 
 
