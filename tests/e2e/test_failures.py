@@ -13,21 +13,20 @@ from towpath.states import StateType
 pytestmark = pytest.mark.cluster
 
 
-def test_bad_parameters_fail_before_any_pod(runs: Runs) -> None:
-    """Parameters that do not fit the schema: FAILED, each wrong one named with its value, and no Job."""
+def test_bad_parameters_are_refused_by_the_webhook(runs: Runs) -> None:
+    """Parameters that do not fit the schema: no run is made, and each wrong one is named with its value."""
     schema = {
         "type": "object",
         "properties": {"x": {"type": "integer"}},
         "required": ["x"],
         "additionalProperties": False,
     }
-    wrong = runs.ended(runs.start("add", {"x": "many", "z": 1}, flow={"parameters": schema}))
+    with pytest.raises(ApiError) as refused:
+        runs.start("add", {"x": "many", "z": 1}, flow={"parameters": schema})
 
-    assert (state(wrong)["type"], state(wrong)["reason"]) == ("FAILED", "InvalidParameters")
-    assert "x" in state(wrong)["message"]
-    assert "'many'" in state(wrong)["message"]
-    assert "z" in state(wrong)["message"]
-    assert runs.jobs(wrong["metadata"]["name"]) == []
+    assert refused.value.status == 422
+    assert "x='many' must be a whole number" in refused.value.message
+    assert "z=1 is not a parameter of the flow" in refused.value.message
 
 
 def test_bad_parameters_without_a_schema_fail_in_the_pod_before_user_code(runs: Runs) -> None:
@@ -153,12 +152,10 @@ def test_a_bad_resource_is_refused_with_words(runs: Runs, spec: dict[str, object
 
 
 def test_a_template_that_wants_too_much_is_refused(runs: Runs) -> None:
-    """A privileged pod is not made; the run says which field to take out."""
+    """A run with a privileged pod is not made; the refusal says which field to take out."""
     template = {"spec": {"containers": [{"name": "flow", "securityContext": {"privileged": True}}]}}
-    run = runs.ended(runs.start("add", {"x": 1}, template=template))
-
-    assert (state(run)["type"], state(run)["reason"]) == ("FAILED", "InvalidTemplate")
-    assert "privileged" in state(run)["message"]
+    with pytest.raises(ApiError, match="privileged=True is not allowed"):
+        runs.start("add", {"x": 1}, template=template)
 
 
 def test_a_failed_run_is_tried_again_when_somebody_asks(runs: Runs, cluster: Cluster) -> None:
