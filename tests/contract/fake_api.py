@@ -134,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         self._handle("PATCH")
 
+    def do_DELETE(self) -> None:
+        self._handle("DELETE")
+
     def _handle(self, method: str) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         sent = json.loads(self.rfile.read(length)) if length else None
@@ -167,11 +170,14 @@ class _Handler(BaseHTTPRequestHandler):
             return 201, self.fake.create(plural, sent, namespace)
         if method == "PATCH" and not subresource:
             assert self.headers["Content-Type"] == "application/merge-patch+json"
-            return 200, self.fake.merge_spec(name, namespace, sent)
+            return 200, self.fake.merge_spec(name, namespace, sent, plural)
         if method == "PATCH":
             assert self.headers["Content-Type"] == "application/json-patch+json"
             assert subresource == "status"
             return 200, self.fake.patch_status(name, namespace, sent)
+        if method == "DELETE":
+            self.fake.delete(name, namespace, plural)
+            return 200, {"kind": "Status", "status": "Success"}
         if name:
             return 200, self.fake.read(plural, name, namespace)
         if (query.get("watch") or ["0"])[0] != "1":

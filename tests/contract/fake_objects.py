@@ -118,16 +118,16 @@ class FakeObjects:
                 )
             return before if after == before else self._put("MODIFIED", "flowruns", namespace, after)
 
-    def merge_spec(self, name: str, namespace: str, patch: Body) -> Body:
-        """Apply a merge patch to a run's spec; a resourceVersion in it says what the run must still be."""
+    def merge_spec(self, name: str, namespace: str, patch: Body, plural: str = "flowruns") -> Body:
+        """Apply a merge patch to an object's spec; a resourceVersion in it says what the object must still be."""
         with self.changed:
-            body = self.read("flowruns", name, namespace)
+            body = self.read(plural, name, namespace)
             version = patch.get("metadata", {}).get("resourceVersion")
             if version not in {None, body["metadata"]["resourceVersion"]}:
                 raise Refusal(409, "Conflict", "the object has been modified")
             spec = body["spec"] | patch["spec"]
             body["spec"] = {key: value for key, value in spec.items() if value is not None}
-            return self._put("MODIFIED", "flowruns", namespace, body)
+            return self._put("MODIFIED", plural, namespace, body)
 
     def listing(self, plural: str, namespace: str, query: Mapping[str, list[str]]) -> Body:
         """Answer a list, in chunks if asked for."""

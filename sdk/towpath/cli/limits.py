@@ -1,4 +1,4 @@
-"""`towpath limits …`: see and set limits, on this machine."""
+"""`towpath limits …`: see and set limits, of this machine; `limits_in_cluster` has those of a cluster."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from towpath.cli import limits_in_cluster
 from towpath.cli.exits import Exit
 from towpath.cli.output import Style, note, say, say_json, style_of, table
+from towpath.cli.target import is_cluster
 from towpath.concurrency import delete_limit, list_limits, set_limit
 from towpath.console.looks import duration
 from towpath.errors import ConfigurationError, HistoryError, NotSet
@@ -23,11 +25,27 @@ _SHOWN: Final = 5
 
 def ls(asked: argparse.Namespace) -> int:
     """List limits."""
+    if is_cluster(asked):
+        return limits_in_cluster.ls(asked)
     found = list_limits()
     if asked.json:
         say_json(found)
     elif not found:
         note("There are no limits. `towpath limits set` makes one.")
+    else:
+        say(page(found, datetime.now(UTC), style_of(sys.stdout)))
+    return Exit.OK
+
+
+def inspect(asked: argparse.Namespace) -> int:
+    """Show a limit."""
+    if is_cluster(asked):
+        return limits_in_cluster.inspect(asked)
+    found = [limit for limit in list_limits() if limit.name == asked.name]
+    if not found:
+        raise _none(asked.name)
+    if asked.json:
+        say_json(found[0])
     else:
         say(page(found, datetime.now(UTC), style_of(sys.stdout)))
     return Exit.OK
@@ -39,6 +57,10 @@ def set_(asked: argparse.Namespace) -> int:
         raise ConfigurationError("A limit is --active or --inactive, not both.")
     active = True if asked.active else False if asked.inactive else None
     slots = None if asked.slots is None else _number(asked.slots)
+    if is_cluster(asked):
+        return limits_in_cluster.set_(asked, slots, active)
+    if asked.runs:
+        raise ConfigurationError("On this machine limits hold for tasks and blocks; --runs is for a cluster.")
     set_limit(asked.name, slots, slot_decay_per_second=asked.slot_decay_per_second, active=active)
     (limit,) = [one for one in list_limits() if one.name == asked.name]
     if asked.json:
@@ -50,10 +72,12 @@ def set_(asked: argparse.Namespace) -> int:
 
 def delete(asked: argparse.Namespace) -> int:
     """Delete limits."""
+    if is_cluster(asked):
+        return limits_in_cluster.delete(asked)
     known = {limit.name for limit in list_limits()}
     for name in asked.name:
         if name not in known:  # all of them, before anything is done
-            raise NotSet(f"There is no limit {name!r} on this machine. `towpath limits ls` lists those that there are.")
+            raise _none(name)
     for name in asked.name:
         delete_limit(name)
         if not asked.json:
@@ -133,3 +157,7 @@ def _number(given: str) -> int:
         return int(given)
     except ValueError:
         raise ConfigurationError(f"A limit has a whole number of slots, 0 or more; got {given!r}.") from None
+
+
+def _none(name: str) -> NotSet:
+    return NotSet(f"There is no limit {name!r} on this machine. `towpath limits ls` lists those that there are.")

@@ -404,8 +404,8 @@ VERBS: Final = (
 )
 
 TARGETS: Final = (
-    "Runs and deployments are looked for on this machine, unless -n/--namespace, --context or --cluster is given, or"
-    " TOWPATH_TARGET is set to cluster; then --local means this machine."
+    "Runs, deployments and limits are looked for on this machine, unless -n/--namespace, --context or --cluster is"
+    " given, or TOWPATH_TARGET is set to cluster; then --local means this machine."
 )
 EXAMPLES: Final = (
     Example("towpath run etl.py:etl -p day=2026-01-31", "run a flow here"),
