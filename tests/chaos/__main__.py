@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
 from tests.chaos.havoc import THEMES, plan
 from tests.chaos.history import History
@@ -31,6 +32,7 @@ from tests.cluster.output import say, step
 from tests.cluster.settings import REPOSITORY, default_name
 from tests.kube import Kube
 
+OWN_NAME = "TOWPATH_CHAOS_CLUSTER_NAME"
 FLOWS = Path(__file__).parents[1] / "e2e" / "flows"
 
 
@@ -77,9 +79,9 @@ def breakable_cluster() -> Cluster:
     Raises:
         ClusterUnavailable: none can be had here; somebody's own cluster is never beaten.
     """
-    os.environ.setdefault("TOWPATH_CLUSTER_NAME", f"{default_name(REPOSITORY)}-chaos")
-    os.environ[AUDIT] = "bodies"
-    found = find_cluster()
+    name = os.environ.get(OWN_NAME) or f"{default_name(REPOSITORY)}-chaos"
+    with mock.patch.dict(os.environ, {"TOWPATH_CLUSTER_NAME": name, AUDIT: "bodies"}):
+        found = find_cluster()
     if not isinstance(found.provider, BuiltCluster):
         raise ClusterUnavailable(
             f"chaos needs a cluster built on this machine, whose parts can be killed; this one is {found.provider.kind}"

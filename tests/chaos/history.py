@@ -36,7 +36,8 @@ class Write:
     """When it answered."""
     body: Body | None = None
     """The object as it was answered."""
-    subresource: str = ""
+    user: str = ""
+    """Who that is for the API server."""
 
     @property
     def succeeded(self) -> bool:
@@ -155,7 +156,7 @@ def _write(line: str, namespace: str, leases: str) -> Iterable[Write]:
             began=datetime.fromisoformat(event["requestReceivedTimestamp"]),
             done=datetime.fromisoformat(event["stageTimestamp"]),
             body=body,
-            subresource=about.get("subresource", ""),
+            user=(event.get("impersonatedUser") or event.get("user") or {}).get("username", ""),
         )
 
 

@@ -33,10 +33,10 @@ def pod_lives(history: History) -> Iterator[tuple[str, datetime, datetime | None
         uid = write.body["metadata"]["uid"]
         about[uid] = (labels[names.LABEL_RUN_UID], name_of(write.body))
         began.setdefault(uid, write.done)
-        if write.body.get("status", {}).get("phase") in ENDED_PHASES:
+        if _has_ended(write.body):
             ended.setdefault(uid, write.began)
     for pod in history.left.get("pods", ()):
-        if pod.get("status", {}).get("phase") in ENDED_PHASES and pod["metadata"]["uid"] in about:
+        if _has_ended(pod) and pod["metadata"]["uid"] in about:
             ended.setdefault(pod["metadata"]["uid"], began[pod["metadata"]["uid"]])
     left = {pod["metadata"]["uid"] for pod in history.left.get("pods", ())}
     for uid, (run, name) in about.items():
@@ -72,6 +72,13 @@ def ancestors(run: Body, runs: Mapping[str, Body]) -> Iterator[str]:
         if parent not in runs:
             return
         run = runs[parent]
+
+
+def _has_ended(pod: Body) -> bool:
+    """Tell whether a pod's flow has ended; the kubelet may take seconds from there to the end of the pod's phase."""
+    status = pod.get("status", {})
+    flow = next((one for one in status.get("containerStatuses", ()) if one["name"] == names.CONTAINER), {})
+    return status.get("phase") in ENDED_PHASES or "terminated" in flow.get("state", {})
 
 
 def _is_final(write: Write) -> bool:

@@ -177,8 +177,8 @@ class Proxy:
             elif fault in {Fault.CUT, Fault.DROPPED_WATCH}:
                 raise _HangUpError
             return await self._forward(seat, request, fault, kill, is_watch=is_watch)
-        except aiohttp.ClientConnectorError:
-            raise _HangUpError from None  # nobody listens there: so it is here
+        except (aiohttp.ClientError, ConnectionError):
+            raise _HangUpError from None  # as it is there, so it is here
 
     def _count(self, seat: Seat, request: web.Request) -> tuple[Moment | None, Callable[[], None] | None]:
         """Count a write that matters to a run, and tell whether its sender is to be killed at it."""

@@ -90,6 +90,17 @@ def test_two_pods_at_once() -> None:
     assert breaches(judge.never_two_pods, History([first, asked, second], left))
 
 
+def test_a_pod_lives_as_long_as_its_flow() -> None:
+    """Seconds may pass between the end of the flow's container and that of the pod's phase."""
+    first, second = wrote(pod("a", "r"), "pods", 0), wrote(pod("b", "r", version=5), "pods", 10)
+    over = pod("a", "r", "Running", version=2)
+    for container, good in (("flow", True), ("sidecar", False)):
+        over["status"]["containerStatuses"] = [{"name": container, "state": {"terminated": {"exitCode": 0}}}]
+        left = {"pods": [over, pod("b", "r", version=5)]}
+        found = breaches(judge.never_two_pods, History([first, wrote(over, "pods", 9), second], left))
+        assert (found == []) is good
+
+
 def test_a_queue_with_more_pods_than_it_may_have() -> None:
     """At any moment; one that takes the place of another at the same time is no more than one."""
     queue = {"metadata": {"name": "q", "uid": "q", "resourceVersion": "1"}, "spec": {"limit": 1}}
