@@ -152,7 +152,7 @@ def test_a_broken_deployment_can_be_suspended(webhook: LocalWebhook, kubectl: Ku
 
 
 def test_children_cost_no_question(webhook: LocalWebhook, kubectl: Kubectl) -> None:
-    """What a flow calls brings its flow along, and is not asked about."""
+    """What a flow calls is not asked about."""
     parent = {"name": "p", "uid": "u", "depth": 1}
     child = {"flow": {**FLOW, "parameters": SCHEMA}, "parameters": {"x": "many"}, "parent": parent}
     before = len(webhook.asked)

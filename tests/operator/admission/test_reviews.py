@@ -102,7 +102,7 @@ def test_nothing_is_refused_by_a_flow_that_has_just_changed() -> None:
     wider = SCHEMA | {"properties": {"x": {"type": "string"}}}
     world = World(flow(), there=(flow(wider, version="2"),))
     assert answered(world, make_flowrun(parameters=WRONG)) == {"uid": "asked", "allowed": True}
-    assert [key.plural for key in world.read] == ["flows"]
+    assert {key.plural for key in world.read} == {"flows", "flowruns"}
 
 
 def test_nothing_is_warned_of_that_is_there() -> None:
@@ -126,6 +126,13 @@ def test_a_change_that_does_not_touch_what_is_wrong_is_accepted() -> None:
     assert response["allowed"] is True
     assert "x='many'" in response["warnings"][0]
     assert answered(World(flow()), make_deployment("nightly", parameters={"w": 1}), old)["allowed"] is False
+
+
+def test_a_run_that_is_there_is_not_judged_again() -> None:
+    """Whoever makes a run twice is told by the API server that its name is taken, even if the Flow has changed since."""
+    run = make_flowrun(parameters=WRONG)
+    assert answered(World(flow(), run), run) == {"uid": "asked", "allowed": True}
+    assert answered(World(flow(), there=(flow(), run)), run) == {"uid": "asked", "allowed": True}
 
 
 def test_a_flow_is_compared_with_its_deployments() -> None:
