@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 from towpath_operator.reconcile.claims import Order
@@ -46,6 +46,10 @@ class Lane(Generic[K]):
     def ahead(self, order: Order, key: K) -> int:
         """Count those in the line who come before somebody, who may stand in it or not."""
         return bisect.bisect_left(self._line, (order, key))
+
+    def orders(self) -> Iterator[Order]:
+        """Give the places of those who wait, the first first."""
+        return (order for order, _ in self._line)
 
     def line(self) -> tuple[K, ...]:
         """Give those who wait, the first first."""
