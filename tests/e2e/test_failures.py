@@ -73,6 +73,53 @@ def test_an_image_that_cannot_be_pulled_is_shown_and_then_ends_the_run(runs: Run
         runs.gone(runs.path("jobs", job["metadata"]["name"], group="/apis/batch/v1"))
 
 
+def test_what_a_volume_lacks_is_named_and_the_run_goes_on_when_it_is_there(runs: Runs) -> None:
+    """PENDING says ContainerConfigError with the Secret's name, which only an Event tells; then the pod starts."""
+    secret = f"{runs.prefix}-secret"
+    container = {"name": "flow", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    template = {"spec": {"volumes": [{"name": "v", "secret": {"secretName": secret}}], "containers": [container]}}
+    name = runs.create({"flow": {"image": runs.image, "command": ["true"], "template": template}})
+    shown = runs.kube.wait(
+        runs.path("flowruns", name),
+        lambda run: run is not None and state(run).get("reason") == "ContainerConfigError",
+        60,
+    )
+    assert shown is not None
+    assert secret in state(shown)["message"]
+
+    secrets = runs.path("secrets", group="/api/v1")
+    runs.kube.create(secrets, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}})
+    try:
+        assert state(runs.ended(name))["type"] == "COMPLETED"
+    finally:
+        runs.kube.delete(f"{secrets}/{secret}")
+
+
+def test_a_pod_that_may_not_be_made_says_why(runs: Runs) -> None:
+    """The Job exists and has no pod: PendingTimeout, and that the service account is missing, not a riddle."""
+    template = {"spec": {"serviceAccountName": "nobody-of-that-name"}}
+    flow = {"image": runs.image, "command": ["true"], "template": template}
+    run = runs.ended(runs.create({"flow": flow, "pendingTimeoutSeconds": 8}))
+
+    assert (state(run)["type"], state(run)["reason"]) == ("CRASHED", "PendingTimeout")
+    assert run["status"]["error"]["code"] == "PodRefused"
+    assert "nobody-of-that-name" in state(run)["message"]
+
+
+def test_an_evicted_pod_is_made_anew(runs: Runs) -> None:
+    """As a drain does it: the attempt ended as Evicted, and the next one completes."""
+    script = 'test "$TOWPATH_ATTEMPT" = 2 || { trap "exit 143" TERM; sleep 300 & wait; }'
+    name = runs.create({"flow": {"image": runs.image, "command": ["sh", "-c", script]}})
+    pod = runs.reached(name, StateType.RUNNING)["status"]["pod"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": runs.namespace}}
+    runs.kube.create(runs.path("pods", f"{pod}/eviction", group="/api/v1"), eviction)
+
+    run = runs.ended(name)
+    assert (state(run)["type"], run["status"]["attempt"]) == ("COMPLETED", 2)
+    told = runs.kube.items(runs.path("events", group="/api/v1"), fieldSelector=f"involvedObject.name={name}")
+    assert "Evicted" in [event["reason"] for event in told]
+
+
 def test_memory_beyond_the_limit_is_out_of_memory(runs: Runs) -> None:
     """The kernel's kill is named, with what to raise."""
     limits = {"spec": {"containers": [{"name": "flow", "resources": {"limits": {"memory": "96Mi"}}}]}}

@@ -65,8 +65,7 @@ def explained(
     if pod is None:
         return Waiting(
             Reason.POD_REFUSED,
-            f"The Job cannot make its pod: {_words(about)}. It goes on by itself once that is put right: a quota, an"
-            " admission policy, or something that the template names and that does not exist.",
+            f"The Job cannot make its pod: {_words(about)}. It goes on by itself once that is put right.",
         )
     if about.reason == _NO_POD or about.at < now - _STALE:
         return waiting

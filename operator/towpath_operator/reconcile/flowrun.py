@@ -32,9 +32,9 @@ def decide(observed: ObservedFlowRun, now: datetime) -> Decision:
 def job_refused(observed: ObservedFlowRun, status_code: int, message: str, now: datetime) -> Decision:
     """Decide what should be done after the API server refused to create the run's Job.
 
-    The shell calls this when `CreateJob` was answered with 400, 403 or 422, or for want of a webhook's answer
-    (never for 409, 429 or other 5xx, which it retries), and applies the decision like any other. Creating with `fieldValidation=Strict` turns a misspelt field of
-    a template into such a refusal instead of silence.
+    The shell calls this when `CreateJob` was answered with 400, 403 or 422, or with 500 for want of a webhook's answer
+    (never for 409, 429 or another 5xx, which it retries), and applies the decision like any other. Creating with
+    `fieldValidation=Strict` turns a misspelt field of a template into such a refusal instead of silence.
 
     Args:
         observed: what the refused decision was made from.

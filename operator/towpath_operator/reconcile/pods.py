@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _IMAGE: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
+#: Begins what the scheduler adds about pods that it might take away, on every node once more.
+_ASIDE: Final = re.compile(r" (?:no new claims to deallocate|preemption:)")
 #: The image's name itself is wrong: no waiting will help.
 _BAD_IMAGE_NAME: Final = "InvalidImageName"
 
@@ -127,7 +130,7 @@ def killed_at(pod: Body) -> datetime | None:
 def _waiting(pod: Body) -> Waiting:
     for found in mappings(pod, "status", "conditions"):
         if found.get("type") == "PodScheduled" and found.get("status") == "False":
-            said = (text(found, "message") or "the scheduler does not say why").rstrip(". ")
+            said = _ASIDE.split(text(found, "message"))[0].rstrip(". ") or "the scheduler does not say why"
             return Waiting(
                 Reason.UNSCHEDULABLE,
                 f"No node takes the pod: {said}. Change what the template asks for (resources, nodeSelector, affinity,"

@@ -61,17 +61,19 @@ class ScheduleSpec(Model):
     cron: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Cron expression of five fields, or a nickname such as @daily; L, LW, 5L and MON#2 are understood."""
     day_or: bool | None = None
-    """With cron, and both days restricted: whether one of them has to fit, as by default, or both."""
+    """With a cron that restricts the day of the month and the day of the week: true, the default, if one of them has to
+    fit, false if both."""
     interval_seconds: Annotated[int, Field(ge=1, le=3_153_600_000)] | None = None
     """Time between runs; below a day by time as it passes, from a day on by the clock on the wall."""
     anchor: Time | None = None
-    """With intervalSeconds: one of the times, from which it is counted both ways; Monday, 2024-01-01, by default."""
+    """With intervalSeconds: one of the times, from which the others are counted, both ways; Monday, 2024-01-01, by
+    default."""
     rrule: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     """Recurrence rule of iCalendar, or lines of DTSTART, RRULE, RDATE and EXDATE; COUNT is refused, write UNTIL."""
     timezone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Where the clock hangs, such as Europe/Berlin; UTC by default."""
+    """Time zone of the clock that it goes by, such as Europe/Berlin; UTC by default."""
     parameters: AnyObject | None = None
-    """Over the Deployment's parameters, name by name."""
+    """What its runs are given, over the Deployment's parameters, name by name."""
     suspend: bool | None = None
     """True: no runs. What was due meanwhile is left out when it goes on."""
 
@@ -89,10 +91,10 @@ class ConcurrencySpec(Model):
     """How many runs of a Deployment may be at work at once."""
 
     limit: Annotated[int, Field(ge=1, le=1_000_000)]
-    """How many."""
+    """How many runs may be at work."""
     on_conflict: Literal["Enqueue", "CancelNew", "CancelRunning"] = "Enqueue"
-    """What becomes of a run more: it waits for its turn, it is cancelled, or the oldest that is at work is cancelled
-    and it takes the place."""
+    """What becomes of one run more. Enqueue: it waits for its turn. CancelNew: it is cancelled. CancelRunning: the
+    oldest that is at work is cancelled, and it takes the place."""
 
 
 class HistorySpec(Model):
@@ -134,15 +136,16 @@ class DeploymentSpec(Model):
     priority: Priority | None = None
     """Among runs that wait for the same, those with a higher priority come first; 0 by default."""
     history: HistorySpec | None = None
-    """Which runs are kept once they have ended."""
+    """Which runs are kept once they have ended; all by default."""
     tags: Tags | None = None
     """Tags of every run."""
     template: AnyObject | None = None
-    """Pod template merged over the Flow's."""
+    """Pod template (metadata, spec), merged over the Flow's."""
     timeout_seconds: Seconds | None = None
     """Overrides the Flow's timeoutSeconds."""
     pending_timeout_seconds: Seconds | None = None
-    """How long an attempt may wait for its pod to run before it CRASHED as PendingTimeout; 600 by default."""
+    """How long an attempt may wait for its pod to run before the run ends CRASHED as PendingTimeout; 600 by
+    default."""
     retries: Retries | None = None
     """Overrides the Flow's retries."""
     infra_retries: Retries | None = None

@@ -54,11 +54,12 @@ class FlowSpec(Model):
     template: AnyObject | None = None
     """Pod template (metadata, spec) merged over the default pod; its container named flow runs the flow."""
     timeout_seconds: Seconds | None = None
-    """How long one run of the flow may take before it FAILED as TimedOut."""
+    """How long one run of the flow may take before it ends FAILED as TimedOut; any time by default."""
     retries: Retries | None = None
-    """How often the flow's own failure is retried within its pod; overrides the decorator."""
+    """How often the flow's own failure is retried within its pod; by default as its decorator says."""
     infra_retries: Retries | None = None
-    """How many new attempts, each a new Job, follow infrastructure failures; 3 by default."""
+    """How many new attempts, each a new Job, follow failures that are not the flow's own, such as a lost node; 3 by
+    default."""
 
 
 class FlowStatus(Model):

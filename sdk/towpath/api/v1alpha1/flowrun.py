@@ -68,13 +68,13 @@ class FlowRunSpec(Model):
     """What is to be run, with what, and what should happen to it."""
 
     flow_ref: Name | None = None
-    """Name of the Flow to run."""
+    """Name of the Flow to run, in the same namespace."""
     deployment_ref: Name | None = None
-    """Name of the Deployment to run."""
+    """Name of the Deployment to run, in the same namespace."""
     flow: Annotated[FlowSpec, Field(json_schema_extra={"x-rules": CODE_RULES})] | None = None
     """The flow itself, written in place."""
     parameters: AnyObject | None = None
-    """Values for the flow's parameters."""
+    """Values for the flow's parameters, over the deployment's, name by name."""
     scheduled_time: Time | None = None
     """Not before this time; at once by default."""
     parent: ParentRef | None = None
@@ -106,11 +106,12 @@ class FlowRunSpec(Model):
     tags: Tags | None = None
     """Tags, added to the deployment's."""
     template: AnyObject | None = None
-    """Pod template merged over the flow's and the deployment's."""
+    """Pod template (metadata, spec), merged over the flow's and the deployment's."""
     timeout_seconds: Seconds | None = None
     """Overrides the flow's timeoutSeconds."""
     pending_timeout_seconds: Seconds | None = None
-    """How long an attempt may wait for its pod to run before it CRASHED as PendingTimeout; 600 by default."""
+    """How long an attempt may wait for its pod to run before the run ends CRASHED as PendingTimeout; 600 by
+    default."""
     retries: Retries | None = None
     """Overrides the flow's retries."""
     infra_retries: Retries | None = None

@@ -69,7 +69,7 @@ class RunState(Model):
     name: Annotated[str, Field(min_length=1, max_length=limits.STATE_NAME)]
     """Name for people; the type's own unless the flow chose another."""
     reason: Reason | None = None
-    """Why, in one word for machines."""
+    """Why, in one word for machines; docs/failures.md has each, and what to do."""
     message: Annotated[str, Field(max_length=limits.MESSAGE)] | None = None
     """Why, in a sentence for people."""
     since: Moment
@@ -121,7 +121,7 @@ class RunError(Model):
     """Why the run did not complete."""
 
     code: Reason
-    """Reason in one word, as in state.reason."""
+    """Reason in one word, as in state.reason; for PendingTimeout, what the pod waited for."""
     kind: Literal["User", "Infrastructure"]
     """Whose it is: the flow's own, or what it runs on; only the latter consumes infraRetries."""
     message: Annotated[str, Field(max_length=limits.ERROR_MESSAGE)]
@@ -209,7 +209,8 @@ class FlowRunStatus(Model):
     conditions: RunConditions | None = None
     """Succeeded is Unknown until the run ends, then True or False."""
     attempt: Attempt | None = None
-    """Number of the attempt, each a Job; grows with infraRetries."""
+    """Number of the attempt; each is a Job. Another follows an infrastructure failure, a retry that was asked for, or a
+    suspension."""
     job: Annotated[str, Field(max_length=63)] | None = None
     """Job of the attempt, set once it exists."""
     pod: Annotated[str, Field(max_length=63)] | None = None
