@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 
-from towpath import ProcessPoolTaskRunner, flow, get_run_logger, run_deployment, runtime, task
+from towpath import (
+    ProcessPoolTaskRunner,
+    flow,
+    get_run_logger,
+    pause_flow_run,
+    run_deployment,
+    runtime,
+    suspend_flow_run,
+    task,
+)
 from towpath.artifacts import create_markdown_artifact, create_table_artifact
 from towpath.blocks.system import Secret
 from towpath.events import emit_event
+from towpath.input import RunInput
 from towpath.variables import Variable
 
 
@@ -196,3 +207,47 @@ def tell(in_processes: bool = False) -> dict[str, object]:
         "characters": [len(Secret.load(name).get()) for name in ("warehouse/password", "token")],
         "shown": str(Secret.load("token")),
     }
+
+
+class Approval(RunInput):
+    """What somebody has to say."""
+
+    granted: bool
+    by: str = "nobody"
+
+
+@flow
+def asks() -> str:
+    """Wait for somebody, in this process."""
+    approval = pause_flow_run(wait_for_input=Approval.with_initial_data(description="Größe < 5 & so?"))
+    return f"{approval.granted} by {approval.by}"
+
+
+@flow
+def leaves() -> str:
+    """Wait for somebody, without a process."""
+    approval = suspend_flow_run(wait_for_input=Approval, timeout=None)
+    return f"{approval.granted} by {approval.by}"
+
+
+@flow
+def works() -> None:
+    """Call tasks until somebody ends this."""
+    while True:
+        tick()
+        time.sleep(0.1)
+
+
+@task
+def tick() -> None:
+    """Do nothing."""
+
+
+@flow
+def deaf(depth: int = 0) -> None:
+    """Do not hear of SIGTERM; nor does the run that is called."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if depth:
+        deaf.submit(depth - 1)
+    while True:
+        time.sleep(60)
