@@ -75,6 +75,7 @@ class Operator:
             queue_depth=lambda: len(self._queue) if self._works.is_set() else 0,
             version=metadata.version("towpath"),
         )
+        self._metrics.lanes.ask(self._view.lanes.figures)
         self._health = Health(stale_seconds=settings.stale_seconds, stuck_seconds=self._stuck_seconds)
         self._lease_client = Client(connection.configuration, self._metrics.api_request)
         self._lease = self._own_lease()
@@ -252,6 +253,7 @@ class Operator:
             observer=self._metrics.api_request,
             heard=self._heard,
             listed=self._filler.listed,
+            is_news=self._store.is_news,
         )
         await handlers.run(
             handlers.registry(self._store, BY_KOPF),

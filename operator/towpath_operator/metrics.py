@@ -19,6 +19,7 @@ from towpath import names
 from towpath.states import Reason, StateType
 from towpath_operator.admission.metrics import AdmissionMetrics
 from towpath_operator.automations.metrics import AutomationMetrics
+from towpath_operator.lane_metrics import LaneMetrics
 from towpath_operator.reconcile.reading import integer, mapping, mappings, moment, text
 from towpath_operator.reconcile.resolve import name_of_flow
 from towpath_operator.runtime.store import Body
@@ -222,6 +223,7 @@ class Metrics:
             "towpath_operator_leader", "1 in the replica that works, 0 in one that stands by.", registry=registry
         )
         self.schedules = ScheduleMetrics(registry, clock)
+        self.lanes = LaneMetrics(registry)
         self.automations = AutomationMetrics(registry)
         self.admission = AdmissionMetrics(registry)
         Gauge("towpath_operator_info", "The operator that runs; always 1.", ("version",), registry=registry).labels(
@@ -235,6 +237,7 @@ class Metrics:
             self._success.labels(*labels).set(at)
         self._leader.set(1)
         self.schedules.start_counting()
+        self.lanes.start_counting()
         self.automations.start_counting()
 
     def deployment_listed(self, deployment: Body, flow: Body | None) -> None:
@@ -256,6 +259,7 @@ class Metrics:
                 self._success.labels(*labels).set(self._last_success[labels])
         if not self._counting:
             return
+        self.lanes.run_changed(old, new, labels)
         start = moment(new, "status", "startTime")
         if start and not (old and text(old, "status", "startTime")):
             wanted = (moment(new, "metadata", "creationTimestamp"), moment(new, "spec", "scheduledTime"))

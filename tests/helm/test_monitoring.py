@@ -14,7 +14,9 @@ import yaml
 from tests.helm import dashboard
 from tests.helm.chart import CHART, render, run
 
+from towpath_operator.lanes.lanes import Figures
 from towpath_operator.metrics import Metrics
+from towpath_operator.observe import Key
 
 ROOT = CHART.parents[1]
 ALERTS = [rule for group in yaml.safe_load(dashboard.ALERTS.read_text())["groups"] for rule in group["rules"]]
@@ -33,6 +35,8 @@ def exported() -> dict[str, set[str]]:
     metrics.start_counting()
     for old, new in ((None, pending), (pending, retried), (retried, done), (None, pending)):
         metrics.run_changed(old, new)
+    queue, limit = Key("queues", "n", "q"), Key("concurrencylimits", "n", "l")
+    metrics.lanes.ask(lambda: [Figures(queue, 1, 1, 1, 0.0), Figures(limit, 1, 1, 1, None)])
     metrics.schedules.run_scheduled("n", "d", "s", datetime.now(UTC))
     metrics.schedules.runs_missed("n", "d", "s", 1)
     scheduled = {"type": "Scheduled", "status": "True", "reason": "Scheduled"}

@@ -12,7 +12,9 @@ from prometheus_client import generate_latest
 from tests.builders import make_condition, make_deployment, make_flow, make_flowrun, make_state
 
 from towpath.states import Reason
+from towpath_operator.lanes.lanes import Figures
 from towpath_operator.metrics import Metrics, pending_since, reason_of
+from towpath_operator.observe import Key
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 RUN = ("namespace", "flow", "deployment")
@@ -26,6 +28,10 @@ PROMISED = {
     "towpath_flowruns_oldest_pending_timestamp_seconds": ("gauge", *RUN),
     "towpath_flowrun_last_success_timestamp_seconds": ("gauge", *RUN),
     "towpath_flowrun_infra_retries_total": ("counter", *RUN, "reason"),
+    "towpath_flowrun_slot_wait_seconds": ("histogram", *RUN),
+    "towpath_queue_runs": ("gauge", "namespace", "queue", "state"),
+    "towpath_queue_oldest_waiting_timestamp_seconds": ("gauge", "namespace", "queue"),
+    "towpath_concurrency_limit_slots": ("gauge", "namespace", "limit", "state"),
     "towpath_schedule_lateness_seconds": ("histogram", "namespace", "deployment", "schedule"),
     "towpath_schedule_missed_total": ("counter", "namespace", "deployment", "schedule"),
     "towpath_deployment_scheduled": ("gauge", "namespace", "deployment"),
@@ -45,6 +51,10 @@ PROMISED = {
     "towpath_operator_leader": ("gauge",),
     "towpath_operator_info": ("gauge", "version"),
 }
+LANES = (
+    Figures(Key("queues", "team-a", "nightly"), limit=2, active=2, waiting=5, oldest=1600.0),
+    Figures(Key("concurrencylimits", "team-a", "db"), limit=3, active=1, waiting=0, oldest=None),
+)
 LABELS = {"namespace": "team-a", "flow": "etl", "deployment": "nightly"}
 
 
@@ -76,6 +86,8 @@ def exercised() -> Fixture:
     times = {"startTime": "2026-03-01T12:00:00Z", "completionTime": "2026-03-01T12:00:30Z"}
     metrics.run_changed(make_run(), make_run("COMPLETED", "Succeeded", **times))
     metrics.run_removed(make_run("COMPLETED", "Succeeded", **times))
+    metrics.lanes.ask(lambda: LANES)
+    metrics.run_changed(make_run("SCHEDULED", "AwaitingConcurrencySlot"), make_run("PENDING", "JobCreated"))
     metrics.schedules.run_scheduled("team-a", "nightly", "early", datetime(1970, 1, 1, tzinfo=UTC))
     metrics.schedules.runs_missed("team-a", "nightly", "early", 2)
     scheduled = make_condition("Scheduled")
@@ -180,6 +192,31 @@ def test_an_end_without_a_start_has_no_duration() -> None:
     end = LABELS | {"state": "FAILED"}
     assert fixture.value("towpath_flowruns_finished_total", end | {"reason": "InvalidParameters"}) == 1
     assert fixture.value("towpath_flowrun_duration_seconds_count", end) is None
+
+
+def test_how_full_queues_and_limits_are() -> None:
+    """Runs at work and runs that wait of a queue; slots that there are and that are taken of a limit."""
+    fixture = Fixture()
+    fixture.metrics.lanes.ask(lambda: LANES)
+    queue, limit = {"namespace": "team-a", "queue": "nightly"}, {"namespace": "team-a", "limit": "db"}
+
+    assert fixture.value("towpath_queue_runs", queue | {"state": "active"}) == 2
+    assert fixture.value("towpath_queue_runs", queue | {"state": "waiting"}) == 5
+    assert fixture.value("towpath_queue_oldest_waiting_timestamp_seconds", queue) == 1600
+    assert fixture.value("towpath_concurrency_limit_slots", limit | {"state": "limit"}) == 3
+    assert fixture.value("towpath_concurrency_limit_slots", limit | {"state": "active"}) == 1
+
+
+def test_how_long_a_run_waited_for_its_turn() -> None:
+    """From the state that says so until its Job was made; a run that was cancelled had no turn."""
+    fixture = Fixture()
+    waits, begins = make_run("SCHEDULED", "AwaitingConcurrencySlot"), make_run("PENDING", "JobCreated")
+    begins["status"]["state"]["since"] = "2026-03-01T12:00:07Z"
+    fixture.metrics.run_changed(waits, begins)
+    fixture.metrics.run_changed(waits, make_run("CANCELLED", "CancelledByRequest"))
+
+    assert fixture.value("towpath_flowrun_slot_wait_seconds_sum") == 7
+    assert fixture.value("towpath_flowrun_slot_wait_seconds_count") == 1
 
 
 def test_what_had_ended_before_the_operator_came_is_not_counted() -> None:
