@@ -246,7 +246,7 @@ def tick() -> None:
 @flow
 def deaf(depth: int = 0) -> None:
     """Do not hear of SIGTERM; nor does the run that is called."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if depth:
         deaf.submit(depth - 1)
     while True:
