@@ -321,3 +321,53 @@ def test_one_more_attempt_can_be_asked_for(kinds: OwnGroup) -> None:
     run["spec"]["cancel"] = True
     run = kinds.replace(run)
     assert refused in refusal_of(kinds.replace, run | {"spec": run["spec"] | {"retryAfterAttempt": 4}}).message
+
+
+@pytest.mark.parametrize("wish", ["pause", "suspend"])
+def test_a_run_can_be_had_to_wait_and_to_go_on(kinds: OwnGroup, wish: str) -> None:
+    """As often as somebody likes: true, false, and gone."""
+    run = kinds.create(make_flowrun())
+    for wanted in (True, False, True, None):
+        run["spec"] = {key: value for key, value in {**run["spec"], wish: wanted}.items() if value is not None}
+        run = kinds.replace(run)
+        assert run["spec"].get(wish) is wanted
+
+
+def test_answers_come_one_by_one_and_may_change(kinds: OwnGroup) -> None:
+    """Their input is kept as it is; each pause has one."""
+    run = kinds.create(make_flowrun())
+    for answers in ([{"pause": "0", "input": FREE_FORM}], [{"pause": "0", "input": {}}, {"pause": "key legal"}]):
+        run["spec"]["answers"] = answers
+        run = kinds.replace(run)
+        assert run["spec"]["answers"] == answers
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([{"pause": "0"}, {"pause": "0"}], "Duplicate value"),
+        ([{"pause": ""}], "should be at least 1 chars long"),
+        ([{"pause": str(n)} for n in range(17)], "must have at most 16 items"),
+        ([{"pause": "0", "input": [1]}], "must be of type object"),
+        ([{"input": {}}], "spec.answers"),
+    ],
+    ids=["twice", "no key", "too many", "no object", "of no pause"],
+)
+def test_answers_that_cannot_be_are_refused(kinds: OwnGroup, answers: list[Body], why: str) -> None:
+    """By the API server, before anybody looks at them."""
+    run = kinds.create(make_flowrun())
+    run["spec"]["answers"] = answers
+    assert why in refusal_of(kinds.replace, run).message
+
+
+def test_a_run_can_be_killed_at_any_time_and_that_stays(kinds: OwnGroup) -> None:
+    """cancelMode becomes Now before, with or after the cancel; it does not become Graceful again."""
+    run = kinds.create(make_flowrun())
+    for wish in ({"cancelMode": "Graceful"}, {"cancel": True}, {"cancelMode": "Now"}):
+        run["spec"] |= wish
+        run = kinds.replace(run)
+    for after in ("Graceful", None):
+        spec = {key: value for key, value in {**run["spec"], "cancelMode": after}.items() if value is not None}
+        message = refusal_of(kinds.replace, run | {"spec": spec}).message
+        assert "spec.cancelMode: Forbidden: cancelMode Now cannot be taken back" in message
+    assert "Unsupported value" in refusal_of(kinds.create, make_flowrun(spec={"cancelMode": "Soon"})).message
