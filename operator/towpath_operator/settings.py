@@ -89,7 +89,7 @@ class Settings:
     )
     log_level: str = _setting("info", _level, "Least severe messages to log.")
     listen_port: int = _setting(8080, _whole(0, 65_535), "TCP port of /metrics, /healthz and /readyz.")
-    workers: int = _setting(8, _whole(1, 256), "Objects that are worked on at the same time.")
+    workers: int = _setting(32, _whole(1, 256), "Objects that are worked on at the same time.")
     runner_service_account: str = _setting(
         DEFAULT.service_account, _name, "Service account of runs' pods, unless a template names another."
     )

@@ -280,7 +280,7 @@ class Client:
 
 
 def _has_proxy_in_environment(url: str) -> bool:
-    """Tell whether the environment names a proxy for a URL; aiohttp would look for one at each request, in two threads."""
+    """Tell whether the environment names a proxy for a URL; aiohttp would look at each request, in threads."""
     parts = urlsplit(url)
     return parts.scheme in getproxies() and not proxy_bypass(parts.netloc)
 

@@ -3,11 +3,13 @@
 kopf sends its own requests, drops bookmarks before any handler sees them, and takes up a watch that the server ends at
 once as fast as it can, thousands of times a second. It dies of an error event on a watch and of a 410 as an answer, and
 then hangs. It spends a worker and a memory on each object that it lists, 12 kB and half a millisecond, and never says
-what a list lacks. This middleware of its HTTP session gives what is missing:
+what a list lacks. It spends as much on each event, though most of them tell only what we have just written. This
+middleware of its HTTP session gives what is missing:
 
 - each piece of a watch is noted as a sign of life;
 - a list is told, so that it can be read by somebody who also sees what is gone, and reaches kopf empty: a version to
   start a watch from is all that kopf needs;
+- an event that is no news reaches kopf as a bookmark, which tells it the version and nothing else;
 - watches that follow each other too fast are slowed down;
 - those faults become what kopf survives: the end of a watch, or the one kind of 410 after which it lists again;
 - each request has a credential that is fresh.
@@ -18,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, Final, cast
 
 import aiohttp
@@ -35,6 +37,8 @@ _TOO_SOON_SECONDS: Final = 1.0
 _RELIST_AFTER: Final = 5
 #: What a server says on a watch from a version that it has forgotten.
 _EXPIRED: Final = b'{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410,"reason":"Expired"}}\n'
+#: How events begin that tell of an object as it is now.
+_CHANGES: Final = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')
 _METHOD_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -70,6 +74,7 @@ class Guard:
         observer: told of every request.
         heard: told a kind's plural and the namespace (None: all) at each sign of life of a list or watch.
         listed: told a kind's plural and the namespace when the framework has listed: its watch begins there.
+        is_news: asked about a kind's plural and an object that appeared or changed whether anybody needs to hear of it.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Guard:
         observer: Observer,
         heard: Callable[[str, str | None], None],
         listed: Callable[[str, str | None], None],
+        is_news: Callable[[str, Mapping[str, Any]], bool] = lambda _plural, _body: True,
         backoff: Backoff = Backoff(base=0.2, cap=30.0),  # noqa: B008 - frozen
     ) -> None:
         self._configuration = configuration
@@ -87,6 +93,7 @@ class Guard:
         self._observer = observer
         self._heard = heard
         self._listed = listed
+        self._is_news = is_news
         self._backoff = backoff
         self._errors: dict[str, int] = {}  # error events in a row, by path
         self._last_watch: dict[str, tuple[float, int]] = {}  # by path: when it began, how often in a row too soon
@@ -127,7 +134,13 @@ class Guard:
             response.release()
             raise aiohttp.ClientPayloadError(f"The list of {plural} expired while it was read.")  # kopf lists again
         if verb == "watch" and response.status in (200, 410):
-            stream = _Overheard(response, request.url.path, self._errors, lambda: self._heard(plural, namespace))
+            stream = _Overheard(
+                response,
+                request.url.path,
+                self._errors,
+                heard=lambda: self._heard(plural, namespace),
+                is_news=lambda body: self._is_news(plural, body),
+            )
             response.content, response.status = cast("aiohttp.StreamReader", stream), 200
         return response
 
@@ -155,16 +168,23 @@ class _Emptied:
 
 
 class _Overheard:
-    """A watch's stream that tells when something came, and carries no error that its reader does not survive."""
+    """A watch's stream that tells when something came, and carries only news, and no error that nobody survives."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, path: str, errors: dict[str, int], heard: Callable[[], None]
+        self,
+        response: aiohttp.ClientResponse,
+        path: str,
+        errors: dict[str, int],
+        *,
+        heard: Callable[[], None],
+        is_news: Callable[[Mapping[str, Any]], bool],
     ) -> None:
         self._stream = response.content
         self._refused = response.status == 410
         self._path = path
         self._errors = errors
         self._heard = heard
+        self._is_news = is_news
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         if self._refused:
@@ -179,7 +199,16 @@ class _Overheard:
                     yield self._survivable(line)
                     return
                 self._errors.pop(self._path, None)
-                yield line + b"\n"
+                yield self._told(line) + b"\n"
+
+    def _told(self, line: bytes) -> bytes:
+        if not line.startswith(_CHANGES):
+            return line
+        body = orjson.loads(line)["object"]
+        if self._is_news(body):
+            return line
+        version = {"resourceVersion": body["metadata"]["resourceVersion"]}
+        return orjson.dumps({"type": "BOOKMARK", "object": {"metadata": version}})
 
     def _survivable(self, line: bytes) -> bytes:
         status = orjson.loads(line)["object"]

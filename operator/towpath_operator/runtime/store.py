@@ -82,20 +82,23 @@ class Store:
         """Count the objects of a kind."""
         return len(self._bodies.get(plural, {}))
 
-    def put(self, plural: str, body: Body) -> bool:
-        """Keep a body unless what is known is as new, or the object is known to be deleted; tell whether it is new."""
+    def is_news(self, plural: str, body: Body) -> bool:
+        """Tell whether a body says more than what is known: it is newer, and the object is not known to be deleted."""
         metadata = body["metadata"]
-        if metadata["uid"] in self._dead:
+        old = self.get(plural, metadata.get("namespace", ""), metadata["name"])
+        return metadata["uid"] not in self._dead and (old is None or version_of(body) > version_of(old))
+
+    def put(self, plural: str, body: Body) -> bool:
+        """Keep a body if it is news; tell whether it was."""
+        if not self.is_news(plural, body):
             return False
+        metadata = body["metadata"]
         place = (metadata.get("namespace", ""), metadata["name"])
         bodies = self._bodies.setdefault(plural, {})
         old = bodies.get(place)
-        if old is not None:
-            if version_of(body) <= version_of(old):
-                return False
-            if old["metadata"]["uid"] != metadata["uid"]:  # deleted and made anew, and we missed the first half
-                self._remove(plural, place, old)
-                old = None
+        if old is not None and old["metadata"]["uid"] != metadata["uid"]:
+            self._remove(plural, place, old)  # deleted and made anew, and we missed the first half
+            old = None
         new = self._lean(plural, body)
         bodies[place] = new
         self._reindex(plural, place, old, new)

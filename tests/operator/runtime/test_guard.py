@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ async def guarded(backoff: Backoff | None = None) -> AsyncIterator[tuple[ApiServ
             observer=lambda verb, plural, code, _seconds: notes.observed.append((verb, plural, code)),
             heard=lambda plural, namespace: notes.heard.append((plural, namespace)),
             listed=lambda *list_: notes.listed.append(list_),
+            is_news=lambda _plural, body: body["metadata"]["name"] != "stale",
             backoff=backoff or Backoff(base=0.2, cap=30.0),
         )
         async with client.open_session(guard) as session:
@@ -161,6 +163,24 @@ async def test_each_piece_of_a_watch_is_heard() -> None:
             assert notes.heard == [("flowruns", "ns")] * 2
             server.end_watches()
             assert [piece async for piece in pieces] == []
+
+
+@real_time
+async def test_what_is_no_news_comes_as_a_bookmark() -> None:
+    """An event that tells nothing new costs its reader nothing but its version; a deletion is always told."""
+    async with (
+        guarded() as (server, session, _),
+        session.get(server.url + RUNS + "?watch=true&resourceVersion=100") as response,
+    ):
+        for name in ("stale", "new"):
+            server.put("flowruns", {"metadata": {"namespace": "ns", "name": name}})
+        server.delete("flowruns", "ns", "stale")
+        server.end_watches()
+        text = b"".join([piece async for piece in response.content.iter_chunked(1024)])
+    stale, new, deleted = map(json.loads, text.splitlines())
+    assert stale == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "101"}}}
+    assert (new["type"], new["object"]["metadata"]["name"]) == ("ADDED", "new")
+    assert (deleted["type"], deleted["object"]["metadata"]["name"]) == ("DELETED", "stale")
 
 
 @real_time

@@ -43,6 +43,26 @@ def test_what_is_not_newer_changes_nothing(version: int) -> None:
     assert told == []
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(make_body(9), False, id="older"),
+        pytest.param(make_body(10), False, id="what is known"),
+        pytest.param(make_body(11), True, id="newer"),
+        pytest.param(make_body(11, uid="u2"), True, id="made anew"),
+        pytest.param(make_body(9, name="b"), True, id="another"),
+        pytest.param(make_body(12, uid="u0"), False, id="late word of one that is gone"),
+    ],
+)
+def test_what_is_news_can_be_told_before_it_is_kept(body: Body, expected: bool) -> None:
+    """Whoever brings a body can ask first whether it would be kept."""
+    store = Store()
+    store.drop("jobs", "ns", "a", "u0")
+    store.put("jobs", make_body(10))
+    assert store.is_news("jobs", body) is expected
+    assert store.put("jobs", body) is expected
+
+
 def test_a_deleted_object_does_not_come_back() -> None:
     """The late answer to a write, or a list that began before, does not revive what was deleted since."""
     store = Store()
