@@ -78,6 +78,7 @@ class Lanes:
         self._inner: defaultdict[Key, set[Key]] = defaultdict(set)  # who waits and has a holder above, by lane
         self._lines: Counter[frozenset[Key]] = Counter()  # by the lanes that they stand in, how many wait
         self._woken: dict[Key, None] = {}
+        self._objects: set[Key] = set()  # Queues and ConcurrencyLimits
         self._conflicts = Conflicts(get, self._runs, self._lanes)
         self._slots = Slots()
         self._unsettled: set[Key] = set()  # limits of which slots may be free for code, or are not any more
@@ -170,10 +171,9 @@ class Lanes:
         )
 
     def figures(self) -> Iterator[Figures]:
-        """Tell how full each Queue and ConcurrencyLimit is that anybody has to do with."""
-        for at in {*self._lanes, *self._slots.limits()}:
-            body = self._get(*at) if at.plural != DEPLOYMENTS else None
-            if body is not None:
+        """Tell how full each Queue and ConcurrencyLimit is."""
+        for at in self._objects:
+            if (body := self._get(*at)) is not None:
                 seen, lane = self.observed(at, body), self._lanes.get(at)
                 oldest = min((order.since for order in lane.orders()), default=None) if lane else None
                 yield Figures(at, integer(body, "spec", "limit"), seen.active, seen.waiting, oldest)
@@ -370,6 +370,8 @@ class Lanes:
 
     def _lane_changed(self, plural: str, old: Body | None, new: Body | None) -> None:
         at = _key_of(plural, new if new is not None else old)
+        if plural != DEPLOYMENTS:
+            (self._objects.add if new is not None else self._objects.discard)(at)
         if plural == LIMITS:
             self._unsettled.add(at)
         if at in self._lanes:

@@ -159,10 +159,6 @@ class Slots:
         wanted, promised = (sum(max(c.wanted, c.promised) for c in claims), sum(c.promised for c in claims))
         return max(promised, min(wanted, most))
 
-    def limits(self) -> Iterator[Key]:
-        """Give the limits of which code wants or has slots."""
-        return iter(self._claims)
-
     def holders(self, at: Key) -> list[tuple[str, int]]:
         """Give the runs whose code has slots of a limit, and how many."""
         return [(claim.run.name, claim.granted) for claim in self._claims.get(at, {}).values() if claim.granted]
