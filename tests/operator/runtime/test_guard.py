@@ -175,8 +175,10 @@ async def test_what_is_no_news_comes_as_a_bookmark() -> None:
         for name in ("stale", "new"):
             server.put("flowruns", {"metadata": {"namespace": "ns", "name": name}})
         server.delete("flowruns", "ns", "stale")
+        text, pieces = b"", response.content.iter_chunked(1024)
+        while text.count(b"\n") < 3:
+            text += await anext(pieces)
         server.end_watches()
-        text = b"".join([piece async for piece in response.content.iter_chunked(1024)])
     stale, new, deleted = map(json.loads, text.splitlines())
     assert stale == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "101"}}}
     assert (new["type"], new["object"]["metadata"]["name"]) == ("ADDED", "new")
