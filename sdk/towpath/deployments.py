@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from towpath import names
 from towpath.errors import ConfigurationError
 from towpath.futures import Future, arrive
+from towpath.serving.turns import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, resource_name
 
 if TYPE_CHECKING:
     from towpath.cluster.port import Cluster
     from towpath.states import State
+
+__all__ = ["ConcurrencyLimitConfig", "ConcurrencyLimitStrategy", "FlowRunHandle", "arun_deployment", "run_deployment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Asked:
     run_name: str | None
     tags: frozenset[str]
     idempotency_key: str | None
+    work_queue_name: str | None = None
     job_variables: Mapping[str, Any] | None
     as_subflow: bool
     outlives_parent: bool
@@ -151,6 +155,7 @@ def run_deployment(  # noqa: PLR0917 the order of Prefect's, for scripts that re
     poll_interval: float | None = None,
     tags: Iterable[str] | None = None,
     idempotency_key: str | None = None,
+    work_queue_name: str | None = None,
     as_subflow: bool = True,
     job_variables: Mapping[str, Any] | None = None,
     raise_on_failure: bool = False,
@@ -170,6 +175,7 @@ def run_deployment(  # noqa: PLR0917 the order of Prefect's, for scripts that re
         poll_interval: taken for compatibility; the end is watched for.
         tags: added to the deployment's.
         idempotency_key: a second call with the same key gives the first one's run.
+        work_queue_name: the Queue in which the run takes its turn, instead of the deployment's; in a cluster only.
         as_subflow: whether the run is a child of the flow that calls, if one does.
         job_variables: `image`, `env`, `resources`, `labels`, `service_account_name`, `image_pull_policy` or a whole pod
             `template`, over the deployment's; in a cluster only.
@@ -189,6 +195,7 @@ def run_deployment(  # noqa: PLR0917 the order of Prefect's, for scripts that re
         run_name=flow_run_name,
         tags=frozenset(tags or ()),
         idempotency_key=idempotency_key,
+        work_queue_name=work_queue_name,
         job_variables=job_variables,
         as_subflow=as_subflow,
         outlives_parent=timeout == 0,
@@ -246,6 +253,7 @@ def _place_in_cluster(asked: Asked) -> Placed:
         run_name=asked.run_name,
         tags=asked.tags,
         idempotency_key=asked.idempotency_key,
+        queue=None if asked.work_queue_name is None else resource_name("work_queue_name", asked.work_queue_name),
         job_variables=asked.job_variables,
         outlives_parent=asked.outlives_parent,
     )

@@ -38,6 +38,7 @@ def deploy(asked: argparse.Namespace) -> int:
         flow_manifest(flow, asked.entrypoint or entrypoint_in_image(asked.flow), asked.image),
         deployment_manifest(flow, asked.name, _parameters(flow, asked), asked.tag),
     ]
+    made[1]["spec"] |= _turns(asked)
     if asked.output:
         write_text(asked.output, as_yaml(made, asked.flow))
     if asked.apply:
@@ -101,6 +102,19 @@ def as_yaml(manifests: Sequence[Mapping[str, Any]], source: str) -> str:
         manifests, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120, explicit_start=True
     )
     return f"# Made from {source} by `towpath deploy`.\n{written}"
+
+
+def _turns(asked: argparse.Namespace) -> dict[str, Any]:
+    """Read what is said about whose turn it is."""
+    from towpath.serving.turns import ConcurrencyLimitConfig, said_of_turns
+
+    limit: Any = asked.concurrency_limit
+    if asked.on_conflict is not None:
+        if limit is None:
+            raise ConfigurationError("--on-conflict goes with --concurrency-limit.")
+        limit = ConcurrencyLimitConfig(limit, asked.on_conflict.replace("-", "_"))
+    said = {"limits": asked.limit or None, "work_queue_name": asked.work_queue, "priority": asked.priority}
+    return said_of_turns(said | {"concurrency_limit": limit})
 
 
 def _parameters(flow: Flow[Any, Any], asked: argparse.Namespace) -> dict[str, Any]:

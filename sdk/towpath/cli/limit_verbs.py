@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from towpath.cli.arguments import JSON, TARGET
-from towpath.cli.words import Example, Group, Verb, flag, place, value
+from towpath.cli.words import Example, Group, Verb, flag, many, place, value
 
 _HERE: Final = (
     "On this machine a limit holds among all its processes; in a cluster it is a ConcurrencyLimit, and holds among all"
@@ -158,3 +158,23 @@ _QUEUES: Final = (
 )
 
 VERBS: Final = (*_LIMITS, *_QUEUES)
+#: What `towpath deploy` takes about whose turn it is.
+TURNS: Final = (
+    value(
+        "--concurrency-limit", metavar="N", type=int, help="how many runs may be at work at once; any number by default"
+    ),
+    value(
+        "--on-conflict",
+        metavar="enqueue|cancel-new|cancel-running",
+        choices=("enqueue", "cancel-new", "cancel-running"),
+        help="what becomes of one more: it waits, by default, is cancelled itself, or takes the place of the oldest",
+        completes="enqueue cancel-new cancel-running",
+    ),
+    many(
+        "--limit", metavar="NAME", help="a ConcurrencyLimit of which every run needs a slot; may be given several times"
+    ),
+    value("--work-queue", metavar="NAME", help="the Queue in which every run takes its turn"),
+    value(
+        "--priority", metavar="N", type=int, help="of runs that wait for the same, those with a higher one come first"
+    ),
+)

@@ -354,6 +354,7 @@ VERBS: Final = (
                 metavar="ENTRYPOINT",
                 help="where the flow is in the image, if not where it is here, seen from the working directory",
             ),
+            *limit_verbs.TURNS,
             value("-o", "--output", metavar="FILE", help="write there; standard output by default", completes="file"),
             flag("--apply", help="apply it to the cluster, and wait until both can be run"),
             flag("--force", help="with --apply: take over fields that somebody else has set"),
@@ -366,6 +367,10 @@ VERBS: Final = (
             Example(
                 "towpath deploy etl.py:etl --image registry.example/etl:1 --name nightly -p full=true -n data --apply",
                 "into the cluster, with parameters",
+            ),
+            Example(
+                "towpath deploy etl.py:etl --image registry.example/etl:1 --concurrency-limit 1 --limit db --apply",
+                "one run at a time, each with a slot of the limit `db`",
             ),
         ),
         "Parameters, their JSON Schema, description, timeout, retries, resources and template come from the code.",

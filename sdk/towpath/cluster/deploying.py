@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from towpath.serving.deployment import DeploymentOptions, ServedDeployment
 
 #: Options of a deployment on one machine that the resource has no field for.
-_UNKNOWN: Final = ("concurrency_limit", "description", "version")
+_UNKNOWN: Final = ("description", "version")
 
 
 def deploy(  # noqa: PLR0917 each is given, by `Flow.deploy`
@@ -69,6 +69,7 @@ def manifests(
     deployment = to_deployment(flow, name, **options)
     where = entrypoint or entrypoint_in_image(deployment.place.entrypoint)
     made = deployment_manifest(flow, name, deployment.parameters, sorted(deployment.tags))
+    made["spec"] |= deployment.turns
     made["spec"] |= _said_of_schedules(deployment, chooses="missed_runs" in options)
     return [flow_manifest(flow, where, image), made]
 

@@ -38,6 +38,7 @@ class Order:
     """Beginning of the run's name."""
     tags: frozenset[str] = frozenset()
     idempotency_key: str | None = None
+    queue: str | None = None
     job_variables: Mapping[str, Any] | None = None
     outlives_parent: bool = False
 
@@ -55,6 +56,8 @@ class Order:
             spec["scheduledTime"] = rfc3339(self.scheduled_time)
         if self.tags:
             spec["tags"] = sorted(self.tags)
+        if self.queue is not None:
+            spec["queue"] = self.queue
         if self.job_variables:
             spec["template"] = template_of_variables(self.job_variables)
         if self.outlives_parent:

@@ -74,6 +74,11 @@ class Caller:
                 f"Deployment {deployment.key!r} is served on this machine, where a run is a process and has no Job:"
                 f" job_variables={dict(asked.job_variables)!r} cannot be given."
             )
+        if asked.work_queue_name is not None:
+            raise ConfigurationError(
+                f"Deployment {deployment.key!r} is served on this machine, where there are no queues:"
+                f" work_queue_name={asked.work_queue_name!r} cannot be given."
+            )
         now = datetime.now(UTC)
         parameters = {**deployment.parameters, **as_json(asked.parameters, f"deployment {deployment.key!r}")}
         call = _Call(asked, deployment, parameters, current() if asked.as_subflow else None, now)

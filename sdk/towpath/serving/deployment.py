@@ -13,11 +13,13 @@ from towpath.errors import ConfigurationError, ParameterError
 from towpath.parameter_words import sentence, unknown
 from towpath.serving.agenda import MissedRuns
 from towpath.serving.given import as_json
+from towpath.serving.turns import limit_of, said_of_turns
 
 if TYPE_CHECKING:
     from towpath.flows import Flow
     from towpath.schedules import Schedule
     from towpath.serving.place import Place
+    from towpath.serving.turns import ConcurrencyLimitConfig
 
 Seconds: TypeAlias = float | timedelta
 
@@ -38,6 +40,8 @@ class ServedDeployment:
     version: str | None = None
     concurrency_limit: int | None = None
     """How many of its runs go on at once; None for no limit of its own."""
+    turns: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a Deployment's spec about whose turn it is, and about which runs are kept."""
     missed_runs: MissedRuns = MissedRuns.ALL
     paused: bool = False
     """Whether its schedules make no runs."""
@@ -71,8 +75,17 @@ class DeploymentOptions(TypedDict, total=False):
     """The flow's own by default."""
     version: str | None
     """The flow's own by default."""
-    concurrency_limit: int | None
-    """How many of its runs go on at once; None for no limit of its own."""
+    concurrency_limit: int | ConcurrencyLimitConfig | None
+    """How many of its runs go on at once; None for no limit of its own. With a `ConcurrencyLimitConfig` also what
+    becomes of one more."""
+    limits: Iterable[str] | None
+    """ConcurrencyLimits of which every run needs a slot; in a cluster."""
+    work_queue_name: str | None
+    """The Queue in which every run takes its turn; in a cluster."""
+    priority: int | None
+    """Of runs that wait for the same, those with a higher one come first; 0 by default; in a cluster."""
+    history: Mapping[str, int] | None
+    """Which ended runs are kept: the latest `succeeded` and `failed` of them, for `ttl_seconds`; in a cluster."""
     missed_runs: str
     """What becomes of times that were due while nobody served, as after a crash: `all` (the default) makes up for each,
     `latest` for the last, `skip` for none."""
@@ -114,6 +127,7 @@ def to_deployment(
             bound = flow.signature.bind_names({**given, **one.parameters})
             if flow.should_validate_parameters:
                 flow.signature.validate(bound)
+    concurrency = limit_of(options.get("concurrency_limit"))
     return ServedDeployment(
         name=name or flow.name,
         flow=flow,
@@ -123,21 +137,11 @@ def to_deployment(
         tags=frozenset(tags or ()),
         description=options.get("description") or flow.description,
         version=options.get("version") or flow.version,
-        concurrency_limit=checked_limit("concurrency_limit", options.get("concurrency_limit")),
+        concurrency_limit=None if concurrency is None else concurrency.limit,
+        turns=said_of_turns(options),
         missed_runs=MissedRuns(missed_runs),
         paused=bool(options.get("paused")),
     )
-
-
-def checked_limit(name: str, limit: int | None) -> int | None:
-    """Give a limit of runs that go on at once.
-
-    Raises:
-        ConfigurationError: it is no whole number above 0.
-    """
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise ConfigurationError(f"{name} must be a whole number, 1 or more, or None for no limit; got {limit!r}.")
-    return limit
 
 
 def _schedules(options: DeploymentOptions) -> list[Schedule]:

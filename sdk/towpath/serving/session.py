@@ -21,8 +21,9 @@ from towpath.serving import inside
 from towpath.serving.bell import Bell, remove_left_over
 from towpath.serving.book import Book
 from towpath.serving.children import PythonProcesses
-from towpath.serving.deployment import DeploymentOptions, ServedDeployment, checked_limit, to_deployment
+from towpath.serving.deployment import DeploymentOptions, ServedDeployment, to_deployment
 from towpath.serving.server import Server
+from towpath.serving.turns import checked_limit
 
 if TYPE_CHECKING:
     from towpath.flows import Flow
@@ -216,10 +217,24 @@ def _checked(deployments: Sequence[ServedDeployment]) -> Sequence[ServedDeployme
     for deployment in deployments:
         if not isinstance(deployment, ServedDeployment):
             raise ConfigurationError(f"serve takes deployments, made by flow.to_deployment(...); got {deployment!r}.")
+        _check_turns(deployment)
     for key, times in Counter(deployment.key for deployment in deployments).items():
         if times > 1:
             raise ConfigurationError(f"{times} deployments are called {key!r}. Give each a name of its own.")
     return deployments
+
+
+def _check_turns(deployment: ServedDeployment) -> None:
+    options = {"limits": "limits", "queue": "work_queue_name", "priority": "priority", "history": "history"}
+    said = [option for field, option in options.items() if field in deployment.turns]
+    if deployment.turns.get("concurrency", {}).get("onConflict", "Enqueue") != "Enqueue":
+        said.append("a collision_strategy other than ENQUEUE")
+    if said:
+        raise ConfigurationError(
+            f"Deployment {deployment.name!r} cannot be served on this machine with {', '.join(said)}: that is for"
+            " flow.deploy(...), in a cluster. Leave it out; here, runs wait for concurrency_limit, and limit=… bounds"
+            " all that is served together."
+        )
 
 
 def _history() -> Path:

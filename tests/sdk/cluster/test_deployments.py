@@ -70,6 +70,7 @@ def test_an_order_becomes_a_run(cluster: MemoryCluster) -> None:
         tags=["b", "a", "b"],
         timeout=0,
         poll_interval=5,
+        work_queue_name="urgent",
         job_variables={
             "image": "other:1",
             "env": {"LEVEL": 3},
@@ -90,6 +91,7 @@ def test_an_order_becomes_a_run(cluster: MemoryCluster) -> None:
         "scheduledTime": "2026-02-01T03:00:00.000000Z",
         "tags": ["a", "b"],
         "onParentEnd": "Orphan",
+        "queue": "urgent",
         "template": {
             "metadata": {"labels": {"team": "x"}},
             "spec": {
@@ -163,6 +165,7 @@ def test_an_idempotency_key_does_not_take_a_strangers_run(cluster: MemoryCluster
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
+        ({"work_queue_name": "My queue"}, ConfigurationError, "work_queue_name must be .* Use 'my-queue'"),
         ({"job_variables": {"memory": "1Gi"}}, ConfigurationError, r"no job variable 'memory'\. It knows env, image,"),
         ({"parameters": {"x": object()}}, ParameterError, "has no form in JSON"),
     ],

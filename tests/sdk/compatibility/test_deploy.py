@@ -13,8 +13,10 @@ import pytest
 from tests.sdk.cli import flows_to_run
 from tests.sdk.cli.fake_sender import FakeSender, sent
 
+from towpath import serve
 from towpath.api.v1alpha1 import Deployment, Flow
 from towpath.cluster import connect, deploying
+from towpath.deployments import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from towpath.errors import ConfigurationError, Conflict, ParameterError
 from towpath.schedules import Cron, Interval, RRule, Schedule
 from towpath.schedules.resource import schedule_of
@@ -63,6 +65,61 @@ def test_a_schedule_in_a_cluster_is_due_when_it_is_here(schedule: Schedule) -> N
     assert read.next_times(NOW, 40) == schedule.next_times(NOW, 40)
 
 
+@pytest.mark.parametrize(
+    ("options", "spec"),
+    [
+        ({"concurrency_limit": 3}, {"concurrency": {"limit": 3, "onConflict": "Enqueue"}}),
+        (
+            {"concurrency_limit": ConcurrencyLimitConfig(1, ConcurrencyLimitStrategy.CANCEL_NEW)},
+            {"concurrency": {"limit": 1, "onConflict": "CancelNew"}},
+        ),
+        (
+            {"concurrency_limit": ConcurrencyLimitConfig(limit=2, collision_strategy="cancel_running")},  # type: ignore[arg-type]
+            {"concurrency": {"limit": 2, "onConflict": "CancelRunning"}},
+        ),
+        ({"limits": ("db", "api", "db"), "work_queue_name": "nightly"}, {"limits": ["api", "db"], "queue": "nightly"}),
+        ({"priority": -5}, {"priority": -5}),
+        (
+            {"history": {"succeeded": 0, "failed": 20, "ttl_seconds": 3600}},
+            {"history": {"succeeded": 0, "failed": 20, "ttlSeconds": 3600}},
+        ),
+    ],
+    ids=["a limit", "cancel new", "cancel running", "limits and a queue", "a priority", "history"],
+)
+def test_what_is_said_of_turns_goes_into_the_deployment(options: dict[str, Any], spec: dict[str, Any]) -> None:
+    """As the resource has it."""
+    made_spec = made(**options)[1].spec.model_dump(by_alias=True, exclude_unset=True)
+    assert made_spec == {"flowRef": "nightly-etl"} | spec
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(0,), (None,), (1, "SKIP")],
+    ids=["none", "nothing", "another strategy"],
+)
+def test_a_limit_that_cannot_be_is_refused_when_it_is_made(arguments: tuple[Any, ...]) -> None:
+    """Not only when it is used."""
+    with pytest.raises(ConfigurationError, match="limit"):
+        ConcurrencyLimitConfig(*arguments)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"work_queue_name": "nightly"},
+        {"limits": ["db"]},
+        {"priority": 1},
+        {"history": {"failed": 1}},
+        {"concurrency_limit": ConcurrencyLimitConfig(1, ConcurrencyLimitStrategy.CANCEL_NEW)},
+    ],
+    ids=["queue", "limits", "priority", "history", "strategy"],
+)
+def test_what_is_for_a_cluster_is_not_served_in_silence(options: dict[str, Any]) -> None:
+    """Whoever serves it here is told, before anything is."""
+    with pytest.raises(ConfigurationError, match=r"cannot be served on this machine with .* flow\.deploy"):
+        serve(FLOW.to_deployment("nightly", **options))
+
+
 def test_what_goes_with_schedules_goes_along() -> None:
     """Their names, parameters and rest; the policy for missed runs, and a pause of all."""
     several = [Cron("@daily", slug="Every night", parameters={"label": "n"}), Interval(3600, active=False)]
@@ -87,11 +144,18 @@ def test_what_goes_with_schedules_goes_along() -> None:
         ({"cron": "0 2 * * *"}, ParameterError, "day is missing"),
         ({"cron": "0 2 * *"}, ConfigurationError, "0 2 "),
         ({"interval": 1.5, "parameters": {"day": "2026-01-31"}}, ConfigurationError, "whole seconds; got 1.5"),
-        ({"concurrency_limit": 3}, ConfigurationError, "has no concurrency_limit"),
+        ({"description": "…"}, ConfigurationError, "has no description"),
+        ({"concurrency_limit": 0}, ConfigurationError, "concurrency_limit must be a whole number, 1 or more"),
+        ({"work_queue_name": "Night_Shift"}, ConfigurationError, "work_queue_name must be .* Use 'night-shift'"),
+        ({"work_queue_name": ""}, ConfigurationError, "work_queue_name must be the name of a resource"),
+        ({"limits": "db"}, ConfigurationError, "limits must be a list of names of ConcurrencyLimits; got 'db'"),
+        ({"limits": list("abcde")}, ConfigurationError, "at most 4 limits; got 5"),
+        ({"priority": "high"}, ConfigurationError, "priority must be a whole number from .* got 'high'"),
+        ({"history": {"kept": 3}}, ConfigurationError, "history says which runs are kept, by succeeded, failed"),
+        ({"history": {"ttl_seconds": 0}}, ConfigurationError, r"history\['ttl_seconds'\] must be .* got 0"),
         ({"work_pool_name": "k8s"}, ConfigurationError, "no option 'work_pool_name'"),
         ({"name": "etl/nightly"}, ConfigurationError, "without '/'"),
     ],
-    ids=["unknown", "missing", "cron", "fraction", "limit", "work pool", "name"],
 )
 def test_what_cannot_be_is_refused_here(options: dict[str, Any], error: type[Exception], said: str) -> None:
     """Before a request is made, in words that name the value."""

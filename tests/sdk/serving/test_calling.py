@@ -199,6 +199,7 @@ def test_a_recursion_of_deployments_is_stopped(
             ParameterError,
             "Parameter 'day' of deployment 'etl/nightly'.*no form in JSON",
         ),
+        ({"work_queue_name": "nightly"}, ConfigurationError, "where there are no queues: work_queue_name='nightly'"),
         ({"job_variables": {"image": "x"}}, ConfigurationError, "served on this machine.*job_variables={'image': 'x'}"),
     ],
 )
