@@ -73,7 +73,7 @@ def pause_flow_run(
 
     Raises:
         FlowPauseTimeout: nobody has resumed the run in time.
-        PauseError: a task cannot be paused; nor can a run in a cluster.
+        PauseError: a task cannot be paused; or what is wanted cannot be told to others.
         MissingContext: there is no flow run here.
     """
     del poll_interval
@@ -173,10 +173,10 @@ async def asuspend_flow_run(
 
 
 def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> None:
-    """Resume a run that is paused or suspended, from any process or thread of this machine.
+    """Resume a run that is paused or suspended: one of this machine, or else of the cluster that the kubeconfig names.
 
-    A run that is paused goes on. One that is suspended begins anew: its server starts it, or a new process if it is not
-    one of a served deployment.
+    A run that is paused goes on. One that is suspended begins anew: its server starts it, the operator in a cluster, or
+    a new process if it is neither served here nor in a cluster.
 
     Args:
         flow_run_id: id or name of the run, or of one above the only run that waits.

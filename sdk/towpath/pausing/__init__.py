@@ -16,8 +16,8 @@ it with that answer.
 
 Who does what:
 
-- `port` says where pauses, answers, wishes and messages are kept; `locally` keeps them in the history file, `here`
-  finds them. In a cluster another adapter will.
+- `port` says where pauses, answers, wishes and messages are kept; `locally` keeps them in the history file,
+  `towpath.cluster.pauses` in the FlowRun; `here` finds them.
 - `waiting` is the side of the run that waits, `watch` how it waits; `heeding` is for runs that are asked from outside.
 - `wanted` and `schemas` say what input is wanted, and what is wrong with what was given.
 - `resuming` is the other side: resume, retry; `again` begins a run anew in this process.
