@@ -216,7 +216,7 @@ class Applier:
             found = await self._read(REVISIONS.plural, namespace, name)
             if found is None:
                 raise StaleError(f"The ControllerRevision {name!r} was there and is not: it has just been deleted.")
-            if revision_in(found) is None:
+            if (settled := revision_in(found)) is None or settled.name != name:
                 raise ClusterError(
                     f"A ControllerRevision named {name!r} exists in namespace {namespace!r} and belongs to somebody"
                     " else: delete it, so that runs can have their own."

@@ -3,7 +3,7 @@
 A Flow may be changed or deleted between two attempts of a run; that must not change the run. So the parts of Flow,
 Deployment and Queue that a Job is made of are kept as a ControllerRevision, Kubernetes' own kind for snapshots that
 never change. It is named by its content: runs that begin while nothing changes share one, and one that somebody has
-made up is recognised by its name.
+made up is found out by its name.
 """
 
 from __future__ import annotations
@@ -105,10 +105,13 @@ class Revision:
 
 
 def revision_in(body: Mapping[str, Any] | None) -> Revision | None:
-    """Read a ControllerRevision; None if there is none, or its name is not that of its content."""
+    """Read a ControllerRevision; None if there is none, or it is of another shape.
+
+    Its name is compared with its content when a run is about to name it, and not at each reading: it never changes.
+    """
     try:
-        data, name = body["data"], body["metadata"]["name"]  # type: ignore[index]
-        found = Revision(data["name"], data["flow"], data["deployment"], data["queue"])
-        return found if found.name == name else None
-    except (KeyError, TypeError, AttributeError, RecursionError):
+        data = body["data"]  # type: ignore[index]
+        parts = [dict(data[kind]) for kind in ("flow", "deployment", "queue")]
+        return Revision(str(data["name"]), *parts)
+    except (KeyError, TypeError, ValueError):
         return None

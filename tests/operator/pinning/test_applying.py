@@ -100,7 +100,8 @@ async def test_one_that_another_operator_made_is_found() -> None:
 async def test_one_that_somebody_has_made_up_is_not_used() -> None:
     """No Job is made; the error names the object, and says what to do."""
     async with world() as it:
-        it.server.put(PLURAL, SETTLED.manifest(NAMESPACE) | {"data": {"flow": {"image": "evil:1"}}})
+        made_up = Revision("main", {"image": "evil:1"}, {}, {}).manifest(NAMESPACE)
+        it.server.put(PLURAL, SETTLED.manifest(NAMESPACE) | {"data": made_up["data"]})
         with pytest.raises(ClusterError, match=f"{NAME}.*somebody else"):
             await it.apply(create())
         assert not it.server.all("jobs")

@@ -114,13 +114,16 @@ def test_a_new_schedule_makes_no_other_revision() -> None:
     assert settled(deployment=DEPLOYMENT | {"spec": other}) == settled()
 
 
-def test_what_was_kept_is_read_again_and_what_was_made_up_is_not() -> None:
-    """The name is that of the content: a ControllerRevision with another content is nobody's word."""
+def test_what_was_kept_is_read_again() -> None:
+    """The name is that of the content, so another content has another name; what has another shape is nobody's word."""
     manifest = settled().manifest("team-a")
     assert revision_in(json.loads(json.dumps(manifest))) == settled()
     assert len(manifest["metadata"]["name"]) <= 57
     made_up = manifest | {"data": manifest["data"] | {"flow": {"image": "evil:1"}}}
-    for odd in (made_up, manifest | {"data": None}, manifest | {"data": {"name": 1}}, {}, None):
+    read = revision_in(made_up)
+    assert read
+    assert read.name != settled().name
+    for odd in (manifest | {"data": None}, manifest | {"data": {"name": 1}}, {"data": {"flow": 1}}, {}, None):
         assert revision_in(odd) is None
 
 
