@@ -22,6 +22,7 @@ from typing import Any, Final
 from towpath import names
 from towpath.api.v1alpha1.automation import MAX_DEALT, MAX_PENDING
 from towpath.api.v1alpha1.transitions import rfc3339
+from towpath.limits import cut
 from towpath_operator.reconcile import messages, occurrences
 from towpath_operator.reconcile.automation_actions import Delivery, MakeRun, Outcome, SendWebhook, Settle, Tell, Wish
 from towpath_operator.reconcile.automation_observed import ObservedAutomation
@@ -140,7 +141,7 @@ class _Turn:
         self.triggered = self.delivered = self.given_up = 0
         asked = text(self.body, "metadata", "annotations", names.ANNOTATION_TEST)[:64]
         self.test = asked if asked != text(self.status, "tested") else ""
-        self.last_error = text(self.status, "lastError")
+        self.error = ""
         written = moment(self.status, "written")
         since = (now - written).total_seconds() if written else WRITE_SECONDS
         self.too_soon = WRITE_SECONDS - since if 0 <= since < WRITE_SECONDS else 0.0
@@ -286,9 +287,8 @@ class _Turn:
         if not outcome.error:
             del one.left[index]
             self.delivered += 1
-            self.last_error = ""
             return
-        self.last_error = outcome.error
+        self.error = outcome.error
         if not one.failed(index, outcome, self.now):
             return
         self.given_up += 1
@@ -308,7 +308,8 @@ class _Turn:
         for key, count in (("triggered", self.triggered), ("delivered", self.delivered), ("failed", self.given_up)):
             facts[key] = (integer(self.status, key) or 0) + count
         facts |= {"pending": pending, "waiting": len(left), "written": rfc3339(self.now)}
-        facts["lastError"] = self.last_error[:256] or None
+        if self.error or (self.delivered and not any(one.has_failed for one in left)):
+            facts["lastError"] = cut(self.error, 256) or None
         if taken:
             facts |= self._marks(taken) | {"lastTriggered": rfc3339(self.now)}
         if self.delivered:

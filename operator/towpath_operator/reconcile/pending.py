@@ -68,6 +68,11 @@ class Pending:
         ]
         return self.event.wire() | {"taken": rfc3339(self.taken), "left": left}
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether something that is left was tried and did not work."""
+        return any(one.last_error for one in self.left.values())
+
     def is_due(self, action: int, now: datetime) -> bool:
         """Tell whether an action is to be tried now."""
         return self.wait(action, now) <= 0
