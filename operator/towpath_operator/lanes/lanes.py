@@ -176,7 +176,8 @@ class Lanes:
             if (body := self._get(*at)) is not None:
                 seen, lane = self.observed(at, body), self._lanes.get(at)
                 oldest = min((order.since for order in lane.orders()), default=None) if lane else None
-                yield Figures(at, integer(body, "spec", "limit"), seen.active, seen.waiting, oldest)
+                active = seen.active if not has_rate(body) else integer(body, "status", "active") or 0
+                yield Figures(at, integer(body, "spec", "limit"), active, seen.waiting, oldest)
 
     # ---- runs
 

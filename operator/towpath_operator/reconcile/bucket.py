@@ -30,7 +30,9 @@ class Draught:
     gives: Mapping[str, int] = field(default_factory=dict)
     """Slots by the names of the runs whose code gets them."""
     again_seconds: float | None = None
-    """When there is more for those who wait; None: nobody does, or never."""
+    """When there is more for those who wait, or everything has come free; None: neither will be."""
+    level: float = 0.0
+    """Slots that have not come free again after that."""
 
 
 def draw(limit: Body, lacking: Sequence[tuple[str, int]], now: datetime) -> Draught:
@@ -56,8 +58,8 @@ def draw(limit: Body, lacking: Sequence[tuple[str, int]], now: datetime) -> Drau
     if gives:
         level += sum(gives.values())
         fields = {"takenAt": rfc3339(now), "takenMillis": math.ceil(level * 1000)}
-    waits = sum(slots for _, slots in lacking) > sum(gives.values())
-    if not waits or not most or not rate:
-        return Draught(fields, gives)
-    next_in = (level - (most - 1)) / rate
-    return Draught(fields, gives, min(max(next_in, _GATHER_SECONDS), _LONGEST_SECONDS))
+    waits = most > 0 and sum(slots for _, slots in lacking) > sum(gives.values())
+    if not rate or not (waits or level):
+        return Draught(fields, gives, level=level)
+    due_in = (level - (most - 1) if waits else level) / rate
+    return Draught(fields, gives, min(max(due_in, _GATHER_SECONDS), _LONGEST_SECONDS), level)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -61,8 +63,11 @@ def _decide(plural: str, observed: ObservedLane, now: datetime) -> Decision:
         "observedGeneration": integer(body, "metadata", "generation"),
     }
     drawn = Draught()
-    if text(body, "spec", "slotDecayPerSecond") and not is_suspended(body):
-        drawn = draw(body, observed.lacking, now)
+    if text(body, "spec", "slotDecayPerSecond"):
+        drawn = draw(body, () if is_suspended(body) else observed.lacking, now)
+        is_told = drawn.fields or not drawn.level  # in between it falls all the time: nothing to write for its own sake
+        active = math.ceil(drawn.level) if is_told else integer(body, "status", "active") or 0
+        observed = dataclasses.replace(observed, active=active, holders=())
     changed = changes(body, wanted | dict(drawn.fields))
     counted, wait = _counts(plural, observed, now, is_written=bool(changed))
     again = min((each for each in (wait, drawn.again_seconds) if each is not None), default=None)
