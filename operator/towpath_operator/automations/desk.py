@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
+from towpath.api.v1alpha1.transitions import rfc3339
 from towpath_operator.reconcile import occurrences
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.occurrences import Occurrence
@@ -100,8 +101,9 @@ class Desks:
         desk = Desk(automation, definition, counts_success=bool(mapping(automation, "spec", "trigger", "noSuccess")))
         namespace = text(automation, "metadata", "namespace")
         look = moment(automation, "status", "lookFrom") or now
+        mark = rfc3339(look)
         for run in self._view.all("flowruns"):
-            if text(run, "metadata", "namespace") != namespace:
+            if run["metadata"]["namespace"] != namespace or (not desk.counts_success and _is_past(run, mark)):
                 continue
             deployment = self._deployment(run)
             if not occurrences.counts(automation, run, deployment):
@@ -146,6 +148,11 @@ class Desks:
     def _deployment(self, run: Body) -> Body | None:
         name = text(run, "spec", "deploymentRef")
         return self._view.get("deployments", text(run, "metadata", "namespace"), name) if name else None
+
+
+def _is_past(run: Body, mark: str) -> bool:
+    """Tell that a run ended before what is looked for; of ten thousand most did, and reading each takes its time."""
+    return bool(ended := text(run, "status", "completionTime")) and ended <= mark
 
 
 def _definition(automation: Body) -> str:
