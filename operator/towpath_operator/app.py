@@ -53,7 +53,7 @@ from towpath_operator.runtime.sweeper import Sweeper
 from towpath_operator.runtime.wall_clock import feel_steps
 from towpath_operator.runtime.workqueue import WorkQueue
 from towpath_operator.settings import Settings
-from towpath_operator.view import INDEXES, StoreView, lean
+from towpath_operator.view import INDEXES, StoreView, lean, says_the_same
 
 log = logging.getLogger(__name__)
 
@@ -304,6 +304,8 @@ class Operator:
         """Mark what a change of the store concerns; the store's listener."""
         body = new if new is not None else old
         assert body is not None
+        if says_the_same(old, new):
+            return
         if plural == "flowruns":
             self._metrics.run_changed(old, new)
             if history_of := self._view.run_changed(old, new):

@@ -18,10 +18,19 @@ from towpath_operator.runtime.store import Body, Index, Store
 
 _JOB_LABEL: Final = "batch.kubernetes.io/job-name"
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
-#: Parts of bodies that no decision looks at, and that weigh: what a run returned and raised, how a pod is made.
+#: Parts of bodies that no decision looks at, and that weigh, or change often: what a run returned and raised, how a pod
+#: is made and where it is reached, how a Job counts its pods.
 _DROPPED: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     "flowruns": {"status": frozenset({"result", "tasks", "children"})},
-    "pods": {"spec": frozenset({"volumes", "containers", "initContainers", "tolerations", "affinity"})},
+    "jobs": {
+        "spec": frozenset({"template", "selector"}),
+        "status": frozenset({"active", "ready", "terminating", "succeeded", "failed", "uncountedTerminatedPods"}),
+    },
+    "pods": {
+        "metadata": frozenset({"finalizers", "generation"}),
+        "spec": frozenset({"volumes", "containers", "initContainers", "tolerations", "affinity"}),
+        "status": frozenset({"podIP", "podIPs", "hostIP", "hostIPs"}),
+    },
 }
 
 
@@ -75,11 +84,19 @@ def lean(plural: str, body: Body) -> Body:
         key: {k: v for k, v in part.items() if k not in dropped[key]} if key in dropped and part else part
         for key, part in body.items()
     }
-    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    metadata = {key: value for key, value in slim["metadata"].items() if key != "managedFields"}
     if _LAST_APPLIED in mapping(metadata, "annotations"):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
     slim["metadata"] = metadata
     return slim
+
+
+def says_the_same(old: Body | None, new: Body | None) -> bool:
+    """Tell whether a lean body says what one before it said, in a newer version of its object."""
+    if old is None or new is None:
+        return False
+    before, after = ({**body, "metadata": {**body["metadata"], "resourceVersion": ""}} for body in (old, new))
+    return before == after
 
 
 class StoreView:

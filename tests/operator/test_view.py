@@ -12,7 +12,7 @@ from tests.builders import NAMESPACE, make_deployment, make_flow, make_flowrun, 
 from towpath_operator import observe
 from towpath_operator.reconcile import flowrun
 from towpath_operator.runtime.store import Store
-from towpath_operator.view import INDEXES, StoreView, lean
+from towpath_operator.view import INDEXES, StoreView, lean, says_the_same
 
 NOON = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
 
@@ -26,6 +26,49 @@ def view_of(*bodies: tuple[str, dict[str, Any]], leaned: bool = True) -> StoreVi
 
 def names_of(bodies: Any) -> list[str]:
     return sorted(body["metadata"]["name"] for body in bodies)
+
+
+def _newer(body: dict[str, Any], *path: str, value: object = None) -> dict[str, Any]:
+    """Give the next version of an object, with something else at a path."""
+    changed = copy.deepcopy(body)
+    changed["metadata"]["resourceVersion"] = str(int(body["metadata"]["resourceVersion"]) + 1)
+    if path:
+        *parents, last = path
+        at = changed
+        for key in parents:
+            at = at.setdefault(key, {})
+        at[last] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("plural", "path", "value", "expected"),
+    [
+        pytest.param("jobs", (), None, True, id="only a newer version"),
+        pytest.param("jobs", ("status", "active"), 1, True, id="a Job counts its pods"),
+        pytest.param("jobs", ("status", "uncountedTerminatedPods"), {"succeeded": ["u"]}, True, id="and those it will"),
+        pytest.param(
+            "jobs", ("status", "conditions"), [{"type": "Complete", "status": "True"}], False, id="a Job ends"
+        ),
+        pytest.param("jobs", ("metadata", "deletionTimestamp"), "2026-03-01T12:00:00Z", False, id="a Job goes"),
+        pytest.param("pods", ("metadata", "finalizers"), [], True, id="the Job has counted the pod"),
+        pytest.param("pods", ("status", "podIP"), "10.0.0.1", True, id="the pod has an address"),
+        pytest.param("pods", ("status", "phase"), "Running", False, id="the pod runs"),
+        pytest.param("pods", ("spec", "nodeName"), "n1", False, id="the pod has a node"),
+        pytest.param("flowruns", ("status", "tasks"), {"total": 1}, True, id="a run counts its tasks"),
+        pytest.param("flowruns", ("spec", "cancel"), True, False, id="a run is cancelled"),
+    ],
+)
+def test_changes_that_no_decision_looks_at_say_nothing(
+    plural: str, path: tuple[str, ...], value: object, expected: bool
+) -> None:
+    """Who is told of a change can tell whether it is one for decisions; most of a Job's are not."""
+    run = make_flowrun("r", status={"attempt": 1})
+    body = {"flowruns": run, "jobs": make_job(run), "pods": make_pod(make_job(run))}[plural]
+    old, new = lean(plural, body), lean(plural, _newer(body, *path, value=value))
+    assert says_the_same(old, new) is expected
+    assert not says_the_same(None, new)
+    assert not says_the_same(old, None)
 
 
 def test_pods_of_a_job() -> None:
@@ -82,6 +125,9 @@ def test_lean_bodies_lack_what_weighs() -> None:
     assert kept["status"] == {"attempt": 1}
     assert kept["metadata"]["annotations"] == {"mine": "stays"}
     assert "managedFields" not in kept["metadata"]
+    job = lean("jobs", make_job(run, active=1, spec={"template": {"spec": {}}}))
+    assert "template" not in job["spec"]
+    assert "active" not in job["status"]
     pod = lean("pods", make_pod(make_job(run), node="n1"))
     assert pod["spec"]["nodeName"] == "n1"
     assert "containers" not in pod["spec"]
