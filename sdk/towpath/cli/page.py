@@ -159,7 +159,9 @@ def _result(run: Run) -> str:
 
 def _next(run: Run, flags: str) -> list[str]:
     can_be_cancelled = not run.has_ended and bool(flags or run.parent_id is None)
-    verbs = ["logs", "tree" if run.has_ended else "watch", *(["cancel"] if can_be_cancelled else [])]
+    can_be_retried = bool(flags) and run.state.type in {StateType.FAILED, StateType.CRASHED}
+    verbs = ["logs", "tree" if run.has_ended else "watch"]
+    verbs += [*(["cancel"] if can_be_cancelled else []), *(["retry"] if can_be_retried else [])]
     return [f"towpath runs {verb} {run.name} {flags}".rstrip() for verb in verbs]
 
 

@@ -47,11 +47,12 @@ def test_a_completed_run_shows_what_it_returned() -> None:
 
 
 def test_a_failed_run_shows_why() -> None:
-    """Reason and traceback; the message where there is no traceback."""
+    """Reason and traceback, the message where there is no traceback; and how it is tried again."""
     failed = {"code": "FlowFailed", "kind": "User", "message": "ValueError: no"}
     shown = lines(seen("r", "FAILED", reason="FlowFailed", error=failed))
     assert shown[:2] == ["r  ✘ Failed", "FlowFailed"]
     assert shown[shown.index("Error") + 1] == "ValueError: no"
+    assert shown[-1] == "  towpath runs retry r -n data"
     assert "Traceback …" in lines(seen("r", "FAILED", error=failed | {"traceback": "Traceback …\n"}))
 
 
