@@ -367,6 +367,7 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost"  # the node with the pod is gone
     JOB_DELETED = "JobDeleted"  # somebody deleted the attempt's Job
     POD_DELETED = "PodDeleted"  # the pod vanished and nobody reported an end
+    START_INTERRUPTED = "StartInterrupted"  # the node broke off while it started the container; no code ran
     NO_REPORT = "NoReport"  # the process exited without saying how the run ended
     EXITED = "Exited"  # a plain container exited with an error
     TERMINATED = "Terminated"  # the process was told to stop and nobody asked for a cancel

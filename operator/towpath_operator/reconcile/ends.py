@@ -39,6 +39,8 @@ _TAKEN: Final[Mapping[str, Reason]] = {
 _NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
 #: Ends what a container runtime says of its own inside before it says what is wrong.
 _RUNTIME_SAYS: Final = "unable to start container process: "
+#: Words of a runtime that was interrupted, as by a kubelet or a daemon that ended: they are not about the image.
+_INTERRUPTED: Final = ("context canceled", "context deadline exceeded", "ttrpc: closed", "transport is closing")
 _SHELL_NOT_STARTED: Final = frozenset({126, 127})
 _SIGNALS: Final[Mapping[int, str]] = {
     130: "SIGINT",
@@ -324,6 +326,11 @@ def _not_started(pod: Body, terminated: Mapping[str, Any], terms: Terms) -> End 
         or lacks_package
     ):
         return None
+    if text(terminated, "reason") in _NOT_STARTED and any(words in said for words in _INTERRUPTED):
+        message = (
+            f"The node was interrupted while it started the container, before any code of the flow ran: {_tail(said)}"
+        )
+        return infrastructure(Reason.START_INTERRUPTED, message)
     image = text(flow_container(pod), "image")
     cure = (
         "Install towpath[cluster] in the image, so that `python -m towpath.engine` works there."

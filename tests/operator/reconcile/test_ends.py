@@ -151,6 +151,18 @@ ENDS: dict[str, tuple[Terms, Mapping[str, Any], tuple[str, str], str | None, str
         "User",
         "exec: python: no such",
     ),
+    "the node was interrupted": (
+        OWN,
+        {
+            "phase": "Failed",
+            "exit_code": 128,
+            "exit_reason": "StartError",
+            "termination_message": "failed to create shim task: context canceled: unknown",
+        },
+        ("CRASHED", "StartInterrupted"),
+        "Infrastructure",
+        "before any code of the flow ran",
+    ),
     "the image has no towpath": (
         OWN,
         {"phase": "Failed", "exit_code": 1, "termination_message": "python: No module named towpath"},
