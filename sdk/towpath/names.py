@@ -145,3 +145,8 @@ def scheduled_run_name(deployment: str, schedule: str, due: datetime) -> str:
 def automation_run_name(deployment: str, event: str, action: int) -> str:
     """Name the run of a deployment that an automation's action makes for an event, so that it is made once."""
     return f"{slug(deployment, _SCHEDULED_PREFIX)}-auto-{digest(event, str(action), length=12)}"
+
+
+def is_automation_run(name: str) -> bool:
+    """Tell whether a run's name is one that automations give."""
+    return re.fullmatch(r"[a-z0-9-]+-auto-[0-9a-f]{12}", name) is not None
