@@ -133,8 +133,8 @@ def counts(automation: Body, run: Body, deployment: Body | None) -> bool:
         return False
     if mapping(run, "spec", "parent") and not (of and of in wanted) and value(match, "subflows") is not True:
         return False
-    if labels.get(names.LABEL_AUTOMATION) and _makes_runs(automation):
-        return False  # or a clean-up run that fails would call for another one, for ever
+    if _makes_runs(automation) and names.is_automation_run(text(labels, names.LABEL_ROOT_RUN)):
+        return False  # or a clean-up run that fails, or one below it, would call for another one, for ever
     flows = texts(match, "flows")
     if flows and flow_of(run, deployment) not in flows:
         return False

@@ -61,10 +61,16 @@ def test_which_runs_count(match: Body, run: Body, expected: bool) -> None:
 
 
 def test_runs_of_automations_call_for_no_others() -> None:
-    """A run that an automation made makes no automation run a deployment, or a failing clean-up would never end."""
-    run = run_in("FAILED", labels={names.LABEL_AUTOMATION: "tidy"})
-    assert counts(make_automation(), run, None)
-    assert not counts(make_automation(FAILED, CLEAN_UP), run, None)
+    """A run that an automation made, or one below it, makes no automation run a deployment, or there would be no end."""
+    made = names.automation_run_name("clean-up", "event", 0)
+    for run in (
+        run_in("FAILED", name=made, labels={names.LABEL_ROOT_RUN: made}),
+        run_in("FAILED", parent=make_flowrun(made), labels={names.LABEL_ROOT_RUN: made}),
+    ):
+        assert counts(make_automation(match={"subflows": True}), run, None)
+        assert not counts(make_automation(FAILED, CLEAN_UP, match={"subflows": True}), run, None)
+    assert not names.is_automation_run("clean-up-auto-nightly")
+    assert not names.is_automation_run("")
 
 
 @pytest.mark.parametrize(
