@@ -147,6 +147,7 @@ class Lanes:
         lane = self._lanes[at]
         return Turn(
             goes=False,
+            lane=words.lane_name(at.plural, at.name),
             waiting_for=words.place(at.plural, at.name, limit=lane.limit, is_open=lane.is_open, ahead=ahead),
             again_seconds=words.again_seconds(ahead),
             refused=self._conflicts.refusal(run, [each for _, _, each in self._behind(run)]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 from towpath.api.v1alpha1.transitions import cut
 from towpath.limits import WAITING_FOR
@@ -13,10 +12,6 @@ from towpath_operator.reconcile.reading import text
 from towpath_operator.reconcile.run import Run
 from towpath_operator.reconcile.verdicts import Turn
 from towpath_operator.reconcile.wish import Wish
-
-_WAITS: Final = (
-    "The run begins when it is its turn in every queue and limit that it is under; waitingFor says in which."
-)
 
 
 def superseded(turn: Turn) -> Wish | None:
@@ -51,7 +46,7 @@ def wait(turn: Turn, run: Run, now: datetime, *, flow: str) -> Decision | None:
             now,
             name=AWAITING_SLOT,
             reason=Reason.AWAITING_SLOT,
-            message=_WAITS,
+            message=f"It is not the run's turn in {turn.lane} yet; status.waitingFor says where it stands.",
             fields={"waitingFor": waiting_for, "retryAt": None, "flow": flow or None},
         )
         return Decision((waits,), turn.again_seconds, waits=True)

@@ -12,8 +12,10 @@ class Turn:
 
     goes: bool = True
     """Whether it may begin now."""
+    lane: str = ""
+    """In which lane it is not its turn, if it may not."""
     waiting_for: str = ""
-    """What it waits for, in words, if it may not."""
+    """Where in that lane it stands, in words."""
     again_seconds: float | None = None
     """When what it waits for should be put in words again."""
     refused: str = ""
