@@ -8,16 +8,15 @@ once it has lasted a while, or at its first pause: short runs pay nothing.
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from towpath import names
 from towpath.cluster.console import Console, Sender
+from towpath.cluster.listening import hear
 from towpath.cluster.pause_bodies import answer_in, key_of, written
 from towpath.cluster.steering import ClusterSteering
-from towpath.errors import PauseError
 from towpath.futures import Future
 from towpath.history.wishes import ANY, WISHES
 from towpath.states import Reason, State, StateType
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from towpath.pausing.port import Pause
     from towpath.runs import FlowRun
 
-#: How old a run is when it begins to listen to what is wished of it.
-LISTEN_SECONDS: Final = 2.0
-
 
 @dataclass(slots=True)
 class _Stand:
@@ -40,8 +36,6 @@ class _Stand:
 
     key: str
     pause: Pause
-    refused_input: str | None = None
-    is_told: bool = False
 
 
 class PodPauses(ClusterSteering):
@@ -63,40 +57,10 @@ class PodPauses(ClusterSteering):
         self._guard = threading.RLock()
         self._stands: dict[str, _Stand] = {}
         self._refused: dict[str, str] = {}
-        self._timer: threading.Timer | None = None
-
-    # what somebody outside wishes
-
-    def begin(self, run: Body) -> None:
-        """Take note of what is wished of the run as it begins, and listen in a while, if it lasts as long."""
-        self.hear(run)
-        self._timer = threading.Timer(LISTEN_SECONDS, self._listen)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def close(self) -> None:
-        """Listen no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        WISHES.pop(ANY, None)
-
-    def hear(self, run: Body | None) -> None:
-        """Take note of what is wished of the run."""
-        if run is None:
-            return
-        spec = run["spec"]
-        if spec.get("suspend"):
-            WISHES[ANY] = True
-        elif spec.get("pause"):
-            WISHES[ANY] = False
-        else:
-            WISHES.pop(ANY, None)
 
     def heed(self, run_id: str) -> bool:  # noqa: ARG002 the port's: a wish is for all flows of this process
         """Tell whether the run is still to wait: the wish is taken back by whoever resumes it."""
         return ANY in WISHES
-
-    # the run's side
 
     def enter(self, pause: Pause) -> Pause:
         """Have the run wait; gives the pause as it is, which may have been answered before."""
@@ -125,7 +89,7 @@ class PodPauses(ClusterSteering):
         answered: Future[Pause] = Future()
 
         def look(run: Body | None) -> None:
-            self.hear(run)
+            hear(run)  # before anybody goes on: the wish may be taken back
             if run is not None and (now := self._with_answer(run, pause, key)).is_answered:
                 answered.complete(State(StateType.COMPLETED, data=now))
 
@@ -153,9 +117,6 @@ class PodPauses(ClusterSteering):
     def recall(self, run: FlowRun) -> None:
         """Leave a run as it is: runs that this one calls in its process have no names of their own in a cluster."""
 
-    def _listen(self) -> None:
-        self._watch.subscribe(self.hear)
-
     def _key(self, pause: Pause) -> str:
         return pause.key if pause.is_asked_for else key_of(pause, self._own.uid)
 
@@ -176,40 +137,3 @@ class PodPauses(ClusterSteering):
         reason = Reason.PAUSED_BY_REQUEST if first.pause.is_asked_for else Reason.AWAITING_INPUT
         body = None if first.pause.is_asked_for else written(first.pause, first.key, self._refused.get(first.key))
         self._reporter.stand(State(StateType.PAUSED, message=state.message), {"pause": body}, reason)
-
-
-_of_process: PodPauses | None = None
-
-
-def pauses_of_process() -> PodPauses:
-    """Give the pauses of the run whose flow this process runs.
-
-    Raises:
-        PauseError: it runs none: it is a worker's, or a plain container's.
-    """
-    if _of_process is None:
-        raise PauseError(
-            f"This process belongs to run {os.environ.get(names.ENV_RUN)!r}, but does not run its flow: nothing in it"
-            " can wait. Call this in the flow itself."
-        )
-    return _of_process
-
-
-def steering_of_process() -> ClusterSteering:
-    """Give what steers the runs of this pod's namespace.
-
-    Raises:
-        ConfigurationError: how to reach the cluster cannot be told.
-    """
-    if _of_process is not None:
-        return _of_process
-    from towpath.cluster.connect import connect
-
-    cluster = connect()
-    return ClusterSteering(cluster, Console(cluster, cluster.namespace))
-
-
-def set_pauses_of_process(pauses: PodPauses | None) -> None:
-    """Say which run's flow this process runs."""
-    global _of_process
-    _of_process = pauses

@@ -73,8 +73,8 @@ class Attempt:
         from towpath import settings
         from towpath.cluster.connect import connect
         from towpath.cluster.launcher import ClusterLauncher, set_launcher_of_process
+        from towpath.cluster.listening import Listening, set_listening_of_process
         from towpath.cluster.own_watch import own_watch
-        from towpath.cluster.pauses import PodPauses, set_pauses_of_process
         from towpath.cluster.reports import RunReporter
         from towpath.engine.interrupts import Interrupt
         from towpath.runs import FlowRun
@@ -102,9 +102,9 @@ class Attempt:
             latest=own_watch().latest,
         )
         self._interrupt = Interrupt()
-        self._pauses = PodPauses(self._cluster, self._cluster, own, self._reporter, own_watch())
-        self._reporter.begun = self._pauses.begin
-        set_pauses_of_process(self._pauses)
+        self._listening = Listening(self._cluster, own, self._reporter)
+        self._reporter.begun = self._listening.begin
+        set_listening_of_process(self._listening)
         self._reported = False
 
     def run(self) -> None:
@@ -172,7 +172,7 @@ class Attempt:
         from towpath.cluster.own_watch import close_own_watch
 
         close_slots()
-        self._pauses.close()
+        self._listening.close()
         close_own_watch()
         self._launcher.close()
         self._cluster.close()

@@ -25,7 +25,7 @@ def pauses() -> Waiting:
         ConfigurationError: this is a run's pod, and how to reach the cluster cannot be told.
     """
     if os.environ.get(ENV_RUN):
-        from towpath.cluster.pauses import pauses_of_process
+        from towpath.cluster.listening import pauses_of_process
 
         return pauses_of_process()
     return local_pauses()
@@ -66,7 +66,7 @@ def steering(which: str) -> Steering:
         AmbiguousRun: there are several here.
     """
     if os.environ.get(ENV_RUN):
-        from towpath.cluster.pauses import steering_of_process
+        from towpath.cluster.listening import steering_of_process
 
         return steering_of_process()
     try:
