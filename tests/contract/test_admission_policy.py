@@ -232,6 +232,7 @@ def test_same_beginning_of_long_names(writers: Writers) -> None:
         {"infraFailures": 1},
         {"retryAt": "2030-01-01T00:00:00Z"},
         {"waitingFor": "x"},
+        {"slotsGranted": [{"limit": "db", "slots": 1, "number": 1}]},
     ],
     ids=str,
 )
@@ -239,6 +240,19 @@ def test_fields_of_the_operator(writers: Writers, load: Body, status: Body) -> N
     """A run's pod leaves the operator's fields of its own run alone, and the refusal names the field."""
     words = refusal(writers.write, writers.pod_of(load), load, **RUNNING, **status)
     assert f"may not change status.{next(iter(status))} of FlowRun 'load': only the operator writes that" in words
+
+
+def test_slots_are_given_up_not_taken(writers: Writers) -> None:
+    """A run's pod says what slots it wants and removes what it was granted, as its end does; it grants itself none."""
+    run = writers.run("slots")
+    one = {"limit": "db", "slots": 1, "number": 1}
+    writers.admin.merge(f"{writers.path('slots')}/status", {"status": {"slotsGranted": [one]}})
+    pod = writers.pod_of(run)
+    writers.write(pod, run, **RUNNING, slotsWanted=[one | {"slots": 2}])
+    writers.write(pod, run, **RUNNING, slotsGranted=None)
+    assert "may not change status.slotsGranted" in refusal(
+        writers.write, pod, run, **RUNNING, slotsGranted=[one | {"slots": 2}]
+    )
 
 
 def test_dead_attempt(writers: Writers) -> None:
