@@ -87,7 +87,7 @@ class Reviewer:
                 verdict, looked_up = self._judge(request)  # of a Deployment that was found, the Flow is looked up, too
         response: dict[str, Any] = {"uid": uid, "allowed": not verdict.problems}
         if verdict.problems:
-            response["status"] = {"code": 422, "reason": "Invalid", "message": " ".join(verdict.problems)}
+            response["status"] = _invalid(request, verdict.problems)
         if verdict.warnings:
             response["warnings"] = verdict.told()
         return {"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}
@@ -136,3 +136,19 @@ class Reviewer:
                 return admission.of_queue(body)
             case _:
                 return Verdict()
+
+
+def _invalid(request: Mapping[str, Any], problems: Sequence[str]) -> dict[str, Any]:
+    """Build the status of a refusal; of one with details, kubectl names the object and not the webhook."""
+    metadata = mapping(request, "object", "metadata")
+    return {
+        "code": 422,
+        "reason": "Invalid",
+        "message": " ".join(problems),
+        "details": {
+            "group": text(request, "kind", "group"),
+            "kind": text(request, "kind", "kind"),
+            "name": text(metadata, "name") or text(metadata, "generateName"),
+            "causes": [{"reason": "FieldValueInvalid", "field": "spec", "message": said} for said in problems],
+        },
+    }

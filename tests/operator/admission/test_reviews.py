@@ -62,6 +62,7 @@ def review(body: Body, before: Body | None = None) -> Body:
     """Build the question."""
     request = {
         "uid": "asked",
+        "kind": {"group": "towpath.dev", "version": "v1alpha1", "kind": body["kind"]},
         "resource": {"group": "towpath.dev", "version": "v1alpha1", "resource": key_of(body).plural},
         "namespace": NAMESPACE,
         "operation": "UPDATE" if before else "CREATE",
@@ -87,13 +88,20 @@ def test_what_is_well_is_accepted_without_a_question_to_anybody() -> None:
 
 
 def test_what_is_wrong_is_refused_with_the_whole_sentence() -> None:
-    """kubectl shows the message; scripts see that the object is invalid."""
+    """kubectl shows the details, as for what the CRD's own rules refuse; others show the message."""
     response = answered(World(flow()), make_flowrun(parameters=WRONG))
+    said = "Wrong parameters for flow 'main': x='many' must be a whole number."
     assert response["allowed"] is False
     assert response["status"] == {
         "code": 422,
         "reason": "Invalid",
-        "message": "Wrong parameters for flow 'main': x='many' must be a whole number.",
+        "message": said,
+        "details": {
+            "group": "towpath.dev",
+            "kind": "FlowRun",
+            "name": "run-1",
+            "causes": [{"reason": "FieldValueInvalid", "field": "spec", "message": said}],
+        },
     }
 
 
