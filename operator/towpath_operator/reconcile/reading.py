@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+#: `dict` comes first: to be asked about a hundred times a look, the abstract class alone costs three times as much.
+_OBJECT: Final = (dict, Mapping)
 
 
 def value(body: Any, *path: str) -> Any:
     """Give what stands at the path, or None."""
     for key in path:
-        if not isinstance(body, Mapping):
+        if not isinstance(body, _OBJECT):
             return None
         body = body.get(key)
     return body
@@ -23,13 +26,13 @@ def value(body: Any, *path: str) -> Any:
 def mapping(body: Any, *path: str) -> Mapping[str, Any]:
     """Give the object at the path, or an empty one."""
     found = value(body, *path)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, _OBJECT) else {}
 
 
 def mappings(body: Any, *path: str) -> Sequence[Mapping[str, Any]]:
     """Give the objects of the list at the path; items that are none are left out."""
     found = value(body, *path)
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list | tuple) else []
+    return [item for item in found if isinstance(item, _OBJECT)] if isinstance(found, list | tuple) else []
 
 
 def text(body: Any, *path: str) -> str:
