@@ -251,6 +251,7 @@ class Applier:
                 raise
 
     async def _delete_run(self, action: DeleteRun) -> None:
+        run = self._store.get("flowruns", action.namespace, action.name)  # the watch may be faster than the answer
         try:
             left = await self._client.delete(
                 FLOWRUNS, action.namespace, action.name, uid=action.uid, resource_version=action.resource_version
@@ -262,7 +263,7 @@ class Applier:
             if error.status != 404:
                 raise
         else:
-            if run := self._store.get("flowruns", action.namespace, action.name):
+            if run:
                 self._removed(run)
             if left.get("kind") == "FlowRun":  # a finalizer holds it
                 self._store.put("flowruns", left)

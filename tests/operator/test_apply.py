@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -217,6 +218,22 @@ async def test_a_run_is_removed_as_it_was_observed() -> None:
         assert it.server.get("flowruns", NAMESPACE, "r") is None
         assert it.store.get("flowruns", NAMESPACE, "r") is None
         await it.apply(removal_of(run))
+        assert it.removed == ["r"]
+
+
+@real_time
+async def test_a_run_whose_end_the_watch_tells_first_is_counted() -> None:
+    """The DELETED event may be here before the answer to the request."""
+    async with world() as it:
+        run = it.put("flowruns", RUN)
+        gate = it.server.hold("delete", "flowruns")
+        removing = asyncio.create_task(it.apply(removal_of(run)))
+        async with asyncio.timeout(30):
+            while it.server.get("flowruns", NAMESPACE, "r"):
+                await asyncio.sleep(0.01)
+        it.store.drop("flowruns", NAMESPACE, "r", UID)
+        gate.open()
+        await removing
         assert it.removed == ["r"]
 
 
