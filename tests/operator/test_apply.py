@@ -13,7 +13,7 @@ import pytest
 from kubernetes.aio.client.configuration import Configuration
 from tests.builders import NAMESPACE, make_flowrun, make_job, make_pod
 from tests.operator.runtime.api_server import ApiServer, serving
-from tests.operator.runtime.clock import real_time
+from tests.operator.runtime.clock import real_time, until
 
 from towpath.errors import ClusterError, Unreachable
 from towpath_operator.apply import Applier, JobRefusedError, StaleError
@@ -228,9 +228,7 @@ async def test_a_run_whose_end_the_watch_tells_first_is_counted() -> None:
         run = it.put("flowruns", RUN)
         gate = it.server.hold("delete", "flowruns")
         removing = asyncio.create_task(it.apply(removal_of(run)))
-        async with asyncio.timeout(30):
-            while it.server.get("flowruns", NAMESPACE, "r"):
-                await asyncio.sleep(0.01)
+        await until(lambda: it.server.get("flowruns", NAMESPACE, "r") is None)
         it.store.drop("flowruns", NAMESPACE, "r", UID)
         gate.open()
         await removing
