@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from towpath import names
@@ -103,17 +105,18 @@ def pauses_of_process() -> PodPauses:
     return _of_process.pauses()
 
 
-def steering_of_process() -> ClusterSteering:
-    """Give what steers the runs of this pod's namespace.
+@contextmanager
+def steering_of_process() -> Iterator[ClusterSteering]:
+    """Open what steers the runs of this pod's namespace.
 
     Raises:
         ConfigurationError: how to reach the cluster cannot be told.
     """
     if _of_process is not None:
-        return _of_process.pauses()
+        yield _of_process.pauses()
+        return
     from towpath.cluster.connect import connect
-    from towpath.cluster.console import Console
-    from towpath.cluster.steering import ClusterSteering
+    from towpath.cluster.steering import steering_over
 
-    cluster = connect()
-    return ClusterSteering(cluster, Console(cluster, cluster.namespace))
+    with steering_over(connect()) as steering:
+        yield steering

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from towpath import names
 from towpath.cluster.console import Console
@@ -29,6 +30,9 @@ from towpath.errors import (
 from towpath.futures import Future
 from towpath.pausing.port import Begun, Next, Pause, Standing
 from towpath.states import SUSPENDED, State, StateType
+
+if TYPE_CHECKING:
+    from towpath.cluster.http import HttpCluster
 
 _NEW: Final = {"type": StateType.SCHEDULED, "name": "Scheduled"}
 
@@ -162,6 +166,15 @@ class ClusterSteering:
 
         threading.Thread(target=follow, name="towpath-verdict", daemon=True).start()
         return verdict
+
+
+@contextmanager
+def steering_over(cluster: HttpCluster) -> Iterator[ClusterSteering]:
+    """Steer the runs of a namespace over a connection of one's own, which is closed after that."""
+    try:
+        yield ClusterSteering(cluster, Console(cluster, cluster.namespace))
+    finally:
+        cluster.close()
 
 
 def _told(run: Body, pause: Pause, digest: str) -> str | None:

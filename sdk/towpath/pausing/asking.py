@@ -22,7 +22,9 @@ def ask(which: str, *, is_suspension: bool, book: Steering | None = None) -> Sta
         NoSuchRun: there is none.
         PauseError: it has ended, waits already, or cannot be suspended.
     """
-    book = book or steering(which)
+    if book is None:
+        with steering(which) as found:
+            return ask(which, is_suspension=is_suspension, book=found)
     standing = book.find(which)
     if standing.state.is_terminal:
         raise PauseError(f"Run {standing.name!r} cannot be paused: it has ended, {standing.state_name}.")

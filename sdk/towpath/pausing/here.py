@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from towpath.errors import ConfigurationError, NoSuchRun, PauseError
@@ -54,8 +56,9 @@ def local_pauses() -> LocalPauses:
         return _open
 
 
-def steering(which: str) -> Steering:
-    """Give where a run can be steered: a pod's own cluster, this machine if it knows the run, else the cluster.
+@contextmanager
+def steering(which: str) -> Iterator[Steering]:
+    """Open where a run can be steered: a pod's own cluster, this machine if it knows the run, else the cluster.
 
     Args:
         which: id or name of the run.
@@ -68,21 +71,26 @@ def steering(which: str) -> Steering:
     if os.environ.get(ENV_RUN):
         from towpath.cluster.listening import steering_of_process
 
-        return steering_of_process()
+        with steering_of_process() as book:
+            yield book
+        return
     try:
         here = local_pauses()
         here.find(which)
-    except (NoSuchRun, PauseError) as unknown:
-        from towpath.cluster.connect import connect
-        from towpath.cluster.console import Console
-        from towpath.cluster.steering import ClusterSteering
+    except (NoSuchRun, PauseError) as error:
+        unknown = error
+    else:
+        yield here
+        return
+    from towpath.cluster.connect import connect
+    from towpath.cluster.steering import steering_over
 
-        try:
-            cluster = connect()
-        except ConfigurationError:
-            raise unknown from None
-        return ClusterSteering(cluster, Console(cluster, cluster.namespace))
-    return here
+    try:
+        cluster = connect()
+    except ConfigurationError:
+        raise unknown from None
+    with steering_over(cluster) as book:
+        yield book
 
 
 def messages() -> Messages:

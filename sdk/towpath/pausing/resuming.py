@@ -14,7 +14,7 @@ from towpath.pausing.here import steering
 from towpath.pausing.port import Begun, Pause, Standing, Steering, StillUnwinding
 from towpath.pausing.waiting import Wait, Waits, deadline
 from towpath.pausing.wanted import check_schema
-from towpath.states import RESUMING, StateType
+from towpath.states import RESUMING, State, StateType
 
 #: How long whoever resumes a run waits for it to take the input; it looks fifty times a second.
 _VERDICT_SECONDS: Final = 10.0
@@ -37,7 +37,9 @@ def resume(which: str, run_input: Any, book: Steering | None = None) -> Waits[Be
         PauseError: several runs below it wait.
         ParameterError: the input is wrong; the run waits on.
     """
-    book = book or steering(which)
+    if book is None:
+        with steering(which) as found:
+            return (yield from resume(which, run_input, found))
     standing = book.find(which)
     pause = the_pause(standing)
     told = check(standing, pause, run_input)
@@ -77,7 +79,9 @@ def retry(which: str, book: Steering | None = None) -> Begun:
         NoSuchRun: there is none.
         PauseError: it cannot, as it stands.
     """
-    book = book or steering(which)
+    if book is None:
+        with steering(which) as found:
+            return retry(which, found)
     standing = book.find(which)
     if standing.state is StateType.PAUSED:
         raise PauseError(
@@ -109,7 +113,8 @@ def _answer(book: Steering, pause: Pause, told: dict[str, Any] | None) -> Waits[
             yield Wait(Future(), deadline(_LOOK_SECONDS))
     if begun.verdict is not None:
         yield Wait(begun.verdict, deadline(_VERDICT_SECONDS))
-        if begun.verdict.done() and (refused := begun.verdict.result()):
+        begun.verdict.complete(State(StateType.COMPLETED, data=""))  # if it has none yet, nobody waits for it any more
+        if refused := begun.verdict.result():
             raise ParameterError(refused)
     return begun
 
