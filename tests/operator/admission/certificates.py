@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
+from tests.cluster.settings import in_ci
 
 
 def make_certificate(folder: Path, *hosts: str, days: int = 2) -> str:
@@ -14,6 +18,8 @@ def make_certificate(folder: Path, *hosts: str, days: int = 2) -> str:
         hosts: such as `DNS:localhost` or `IP:127.0.0.1`.
         days: how long it is good for.
     """
+    if shutil.which("openssl") is None:
+        (pytest.fail if in_ci() else pytest.skip)("openssl is not here, and signs the certificates of these tests")
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / "new"
     fresh.mkdir()
