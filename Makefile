@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CLUSTER_TOOL := $(PYTHON) -m tests.cluster
 DATA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/towpath/data
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix unit contract e2e chaos bench bench-peers data cluster-up cluster-down cluster-status images generate build clean
+.PHONY: help demo test check fix unit contract e2e chaos bench bench-peers bench-cluster data cluster-up cluster-down cluster-status images generate build clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,12 @@ chaos: $(STAMP) ## beat a real cluster, and hold its whole history against the l
 
 bench: $(STAMP) cluster-up ## the budgets, as ratios measured in one run
 	$(BIN)/python -m pytest -q -s --timeout 600 tests/bench
+
+bench-peers: $(STAMP) ## Towpath beside its peers; writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench.peers
+
+bench-cluster: $(STAMP) ## thousands of runs on a cluster of its own; writes docs/scale.md (SCALE=small: a quick look)
+	SCALE=$(or $(SCALE),full) $(BIN)/python -m tests.bench.cluster
 
 data: ## results on a real server that speaks S3; in a venv of its own, kept outside of the clone
 	@test -x $(DATA)/bin/python || $(PYTHON) -m venv $(DATA)

@@ -1,6 +1,8 @@
 """Measures Towpath on a Kubernetes with fake nodes, beside raw Jobs in the same minutes, and writes the page of it.
 
-SCALE=small|full python -m tests.bench.cluster [--keep] [--page PAGE] [SCENARIO …]
+SCALE=small|full python -m tests.bench.cluster [--keep] [SCENARIO …]
+
+`full`, with all scenarios, writes docs/scale.md; `small` shows in some minutes that all of it works.
 """
 
 from __future__ import annotations
@@ -8,9 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
-from pathlib import Path
+import traceback
 from typing import Final
 
 from tests.bench.cluster import page
@@ -24,7 +27,9 @@ from tests.bench.cluster.scenarios import burst, family, memory, queues, schedul
 from tests.bench.cluster.sizes import SIZES, Sizes
 from tests.bench.measure import table
 from tests.cluster.output import say
-from tests.cluster.settings import ClusterError
+from tests.cluster.settings import REPOSITORY, ClusterError
+
+from towpath.errors import TowpathError
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     "throughput": throughput.measure,
@@ -35,12 +40,15 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "memory": memory.measure,
     "standing": standing.measure,
 }
+#: The figure of a scenario that did not come to its end.
+_FAILED: Final = "failed"
 
 
 def main() -> int:
     """Measure everything, print the table, write the page."""
     arguments = _parser().parse_args()
-    scale = os.environ.get("SCALE") or "small"
+    scale = os.environ.get("SCALE") or "full"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the cluster goes then too
     if scale not in SIZES:
         print(f"SCALE is {scale!r}, but must be one of {', '.join(SIZES)}.", file=sys.stderr)
         return 2
@@ -51,12 +59,14 @@ def main() -> int:
     except ClusterError as error:
         print(f"towpath: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     took = time.monotonic() - began
     title = f"SCALE={scale}, {took / 60:.1f} minutes, {page.machine()}, {load:.1f} wanted to run before"
     print(table(title, COLUMNS, [finding.cells for finding in findings]))
-    if arguments.page:
-        page.write(arguments.page, findings, took, load)
-    return 0
+    if scale == "full" and not arguments.scenario:
+        page.write(REPOSITORY / "docs" / "scale.md", findings, took, load)
+    return 1 if any(finding.figure == _FAILED for finding in findings) else 0
 
 
 async def _measure(there: Place, sizes: Sizes, wanted: list[str]) -> list[Finding]:
@@ -68,7 +78,11 @@ async def _measure(there: Place, sizes: Sizes, wanted: list[str]) -> list[Findin
             bench = Bench(there, api, lookout, audit, sizes, findings)
             for name in wanted:
                 say(f"{name} …")
-                await SCENARIOS[name](bench)
+                try:
+                    await SCENARIOS[name](bench)
+                except (TowpathError, ClusterError, TimeoutError, ExceptionGroup) as error:
+                    traceback.print_exc()
+                    bench.found(Finding(f"{name}: {error}", _FAILED, is_kept=False))
     finally:
         audit.close()
         await api.close()
@@ -78,7 +92,6 @@ async def _measure(there: Place, sizes: Sizes, wanted: list[str]) -> list[Findin
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cluster", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="use the cluster that an earlier run kept, and keep it")
-    parser.add_argument("--page", type=Path, help="write the figures into this page, docs/scale.md")
     parser.add_argument("scenario", nargs="*", choices=[[], *SCENARIOS], help="default: all")
     return parser
 

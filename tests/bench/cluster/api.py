@@ -98,6 +98,8 @@ class Lookout:
         """Jobs that were seen to exist, by the names of their runs, or their own."""
         self.started: dict[str, float] = {}
         """Containers that were seen to run."""
+        self.stopped: dict[str, float] = {}
+        """Containers that were seen to have ended."""
         self.running: dict[str, float] = {}
         """FlowRuns that said so."""
         self.ended: dict[str, float] = {}
@@ -174,3 +176,5 @@ class Lookout:
         statuses = pod["status"].get("containerStatuses") or ()
         if name and statuses and {"running", "terminated"} & set(statuses[0]["state"]):
             self.started.setdefault(name, time.monotonic())
+            if "terminated" in statuses[0]["state"]:
+                self.stopped.setdefault(name, time.monotonic())

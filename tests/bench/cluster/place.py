@@ -43,7 +43,9 @@ class Place:
     provider: BuiltCluster
 
     def set_controller_manager(self, flags: str) -> None:
-        """Start the controller-manager anew with these flags in place of the test cluster's."""
+        """See that the controller-manager runs with these flags."""
+        if os.environ[components.CONTROLLER_MANAGER_FLAGS] == flags:
+            return
         os.environ[components.CONTROLLER_MANAGER_FLAGS] = flags
         self.provider.restart("controller-manager")
 
@@ -87,6 +89,7 @@ def place(*, keep: bool = False) -> Iterator[Place]:
     provider = BuiltCluster(settings.instance({**os.environ, "TOWPATH_CLUSTER_NAME": name}))
     if not keep:
         _remove(provider)  # what a run that was killed has left
+    os.environ[components.CONTROLLER_MANAGER_FLAGS] = TUNED
     try:
         provider.up()
         cluster = Cluster(provider, tools.clients(provider.instance, built=True))
@@ -146,3 +149,10 @@ def resident_bytes(pid: int) -> int:
     """Give the memory that a process holds."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024
+
+
+def busy_seconds() -> float:
+    """Give the CPU time that all processes of the machine have taken since it began."""
+    fields = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _waiting, *rest = map(int, fields)
+    return (user + nice + system + sum(rest[:3])) / os.sysconf("SC_CLK_TCK")

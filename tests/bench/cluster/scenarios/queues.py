@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from tests.bench.cluster.findings import Finding, at_most, share
 from tests.bench.cluster.load import Bench, custom, flow_runs, runs
 from tests.bench.cluster.operating import operating
@@ -28,11 +30,10 @@ async def measure(bench: Bench) -> None:
     ended = sorted(bench.lookout.ended[name] for name in names)
     # the n-th end makes room for the Job that comes after the first ones
     handed_over = [max(0.0, later - earlier) for earlier, later in zip(ended, begun[limit:], strict=False)]
-    events = sorted([(moment, 1) for moment in begun] + [(moment, -1) for moment in ended])
-    at_work = most = 0
-    for _, step in events:
-        at_work += step
-        most = max(most, at_work)
+    moments = [(bench.lookout.started[name], 1) for name in names] + [
+        (bench.lookout.stopped[name], -1) for name in names
+    ]
+    most = max(accumulate(step for _, step in sorted(moments)))
     what = f"{count:,} runs in a queue of {limit}"
     said = ", ".join(f"{verb} {number / count:.2f}" for verb, number in sorted(passage.writes.items()))
     cpu = 1000 * passage.operator_seconds / count
@@ -41,7 +42,7 @@ async def measure(bench: Bench) -> None:
         at_most(
             f"{what}: a run ends → the next one's Job, p95", share(handed_over, 95), MOST_HAND_OVER_SECONDS, "{:.2f} s"
         ),
-        Finding(f"{what}: most at work at once, as seen from outside", f"{most}"),
+        at_most(f"{what}: most containers that ran at once", most, limit, "{:.0f}"),
         Finding(f"{what}: operator, CPU per run", f"{cpu:.1f} ms"),
         Finding(f"{what}: operator, writes per run ({said})", f"{passage.writes.total() / count:.2f}"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from statistics import median
 
@@ -49,7 +50,8 @@ async def _rates(bench: Bench, operator: Operator, namespace: str, name: str, co
             (ours if is_ours else raw).append(passage)
             say(f"{name}: {count} {'FlowRuns' if is_ours else 'raw Jobs'}, {passage.rate:.1f}/s{_cost(passage)}")
     ratio = _rate(ours) / _rate(raw)
-    waited = _throttled(bench.place.controller_manager(), before)
+    after = bench.place.controller_manager()
+    queued = after.quantile("workqueue_queue_duration_seconds", 0.95, before, name="job")
     bench.found(
         Finding(f"through to the end, {name} controller-manager", f"{_rate(ours):.1f}/s", beside=f"{_rate(raw):.1f}/s"),
         at_least(f"the same, as a share of raw Jobs ({name})", ratio, LEAST_RATIO, "{:.2f}"),
@@ -58,7 +60,16 @@ async def _rates(bench: Bench, operator: Operator, namespace: str, name: str, co
             spread([start for one in ours for start in one.starts]),
             beside=spread([start for one in raw for start in one.starts]),
         ),
-        Finding(f"the Job controller's client held back by its own rate limit ({name})", waited),
+        Finding(
+            f"the Job controller held back by its own rate limit ({name})",
+            f"{1000 * _throttled(after, before):.0f} ms a request",
+        ),
+        Finding(f"a Job waits in the Job controller's queue, p95 at most ({name})", f"{queued:.2g} s"),
+        Finding(
+            f"cores of {os.cpu_count()} that were busy ({name})",
+            f"{median(one.busy_cores for one in ours):.1f}",
+            beside=f"{median(one.busy_cores for one in raw):.1f}",
+        ),
     )
     if name == "tuned":
         bench.found(*_costs(ours, raw))
@@ -108,8 +119,9 @@ def _cost(passage: Passage) -> str:
     return f"; CPU ms each: {parts}{own}"
 
 
-def _throttled(after: Samples, before: Samples) -> str:
+def _throttled(after: Samples, before: Samples) -> float:
+    """Give the seconds that a request of the controller-manager waited for its own limit, in the mean."""
     name = "rest_client_rate_limiter_duration_seconds"
     count = after.sum(f"{name}_count") - before.sum(f"{name}_count")
     seconds = after.sum(f"{name}_sum") - before.sum(f"{name}_sum")
-    return f"{1000 * seconds / max(count, 1):.0f} ms a request"
+    return seconds / max(count, 1)
