@@ -66,7 +66,12 @@ class ClusterSteering:
 
     def ask(self, run_id: str, *, is_suspension: bool) -> None:
         """Wish that a run may wait at its next call of a task or flow, or not begin."""
-        name = self._run(run_id)["metadata"]["name"]
+        run = self._run(run_id)
+        name = run["metadata"]["name"]
+        if (run["spec"].get("flow") or {}).get("command") and (run.get("status") or {}).get("job"):
+            raise PauseError(
+                f"Run {name!r} is a plain container at work, in which nothing listens. It can be cancelled."
+            )
         self._change(f"have FlowRun {name!r} wait", name, {"suspend" if is_suspension else "pause": True})
 
     def answer(self, pause: Pause, answer: Mapping[str, Any] | None) -> Begun:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, note
 from hypothesis import strategies as st
 from tests.operator.reconcile.deciding import searching
-from tests.operator.simulated_api import PLURALS, Body, parsed
+from tests.operator.simulated_api import PLURALS, Body, parsed, run_of
 from tests.operator.simulated_cluster import GRACE, RIGHT, WRONG, finished
 from tests.operator.simulation import World
 
@@ -134,6 +134,9 @@ def live_through(world: World, steps: list[tuple[str, int]]) -> None:
     for run in world.api.all("flowruns"):
         check_end(world, run, calm_since)
     assert all(finished(job) for job in world.api.all("jobs"))
+    there = set(world.runs())
+    left = [body["metadata"]["name"] for kind in ("jobs", "pods") for body in world.api.all(kind)]
+    assert all(run_of(body) in there for kind in ("jobs", "pods") for body in world.api.all(kind)), left
 
 
 def check_end(world: World, run: Body, calm_since: datetime) -> None:

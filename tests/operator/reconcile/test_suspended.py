@@ -164,9 +164,10 @@ def test_a_run_that_is_to_wait_before_it_begins_has_no_job() -> None:
     assert state_after(cancelled, decide(observe(cancelled))) == ("CANCELLED", "CancelledByRequest")
 
 
-def test_the_attempt_that_was_suspended_has_time_to_go() -> None:
+@pytest.mark.parametrize("reason", ["Resumed", "RetryByRequest"])
+def test_an_attempt_that_said_how_it_ended_has_time_to_go(reason: str) -> None:
     """The next one waits for it, and its Job is deleted only when it does not go: its log would go along."""
-    run = make_flowrun(state=make_state("SCHEDULED", since=at(-1), name="Resuming", reason="Resumed"), attempt=3)
+    run = make_flowrun(state=make_state("SCHEDULED", since=at(-1), reason=reason), attempt=3)
     job = make_job(run, attempt=2)
     pod = make_pod(job, phase="Running")
     observed = observe(run, previous_job=job, previous_pods=(pod,))

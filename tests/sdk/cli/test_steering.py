@@ -139,6 +139,16 @@ def test_a_wish_that_was_not_heeded_yet_is_taken_back(api: FakeApi, type_: Type)
     assert (spec(api), spec(api, "held")) == ({}, {})
 
 
+def test_a_plain_container_at_work_cannot_wait(api: FakeApi, type_: Type) -> None:
+    """It is said before anything is written; one that has not begun can be held."""
+    make(api, "RUNNING", status={"job": "job-1"}, flow={"image": "i", "command": ["sleep"]})
+    code, out = type_("runs pause mine")
+    assert (code, spec(api)) == (Exit.CONFLICT, {})
+    assert "plain container" in out
+    make(api, "SCHEDULED", run="held", flow={"image": "i", "command": ["sleep"]})
+    assert type_("runs pause held --suspend")[0] == Exit.OK
+
+
 def test_a_run_below_is_found_if_it_is_the_only_one_that_waits(api: FakeApi, type_: Type) -> None:
     """By the name of the run above; of several, one has to be named."""
     make(api, "RUNNING")
