@@ -19,6 +19,7 @@ from towpath import (
 )
 from towpath.artifacts import create_markdown_artifact, create_table_artifact
 from towpath.blocks.system import Secret
+from towpath.concurrency.sync import concurrency, rate_limit
 from towpath.events import emit_event
 from towpath.input import RunInput
 from towpath.variables import Variable
@@ -251,3 +252,39 @@ def deaf(depth: int = 0) -> None:
         deaf.submit(depth - 1)
     while True:
         time.sleep(60)
+
+
+@flow
+def guarded(limit: str, times: int, seconds: float) -> list[list[float]]:
+    """Hold a slot several times; give when, from and to."""
+    spans = []
+    for _ in range(times):
+        with concurrency(limit):
+            began = time.time()
+            time.sleep(seconds)
+            spans.append([began, time.time()])
+        time.sleep(0.2)  # longer than what is given back stays in this process
+    return spans
+
+
+@task(tags=["e2e-slots"])
+def timed() -> list[float]:
+    """Work for a moment; give from when to when."""
+    began = time.time()
+    time.sleep(0.2)
+    return [began, time.time()]
+
+
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
+def tagged(times: int) -> list[list[float]]:
+    """Run tasks with a tag, side by side in processes; give when each worked."""
+    return [future.result() for future in [timed.submit() for _ in range(times)]]
+
+
+@flow
+def paced(limit: str, times: int) -> float:
+    """Take slots at a limit's rate; give how long it took."""
+    began = time.monotonic()
+    for _ in range(times):
+        rate_limit(limit)
+    return time.monotonic() - began
