@@ -235,7 +235,16 @@ CHANGES: dict[str, tuple[Body, Any]] = {
 
 
 #: What may be asked of a run that there is; tests of its own say how.
-WISHES = {"cancel", "cancelMode", "pause", "suspend", "answers", "priority", "retryAfterAttempt"}
+WISHES = {
+    "cancel",
+    "cancelMode",
+    "pause",
+    "suspend",
+    "answers",
+    "priority",
+    "retryAfterAttempt",
+    "ttlSecondsAfterFinished",
+}
 
 
 def test_a_change_is_tried_for_every_field_of_a_runs_spec() -> None:
@@ -291,6 +300,17 @@ def test_a_cancel_cannot_be_taken_back(kinds: OwnGroup, after: bool | None) -> N
     run["spec"] = make_flowrun(cancel=after)["spec"]
 
     assert "spec.cancel: Forbidden: cancel cannot be taken back" in refusal_of(kinds.replace, run).message
+
+
+def test_how_long_a_run_is_kept_may_change(kinds: OwnGroup) -> None:
+    """Longer, shorter, and not said any more; also once it has ended."""
+    run = kinds.create(make_flowrun(spec={"ttlSecondsAfterFinished": 60}))
+    for seconds in (31_536_000, 0):
+        run["spec"]["ttlSecondsAfterFinished"] = seconds
+        run = kinds.replace(run)
+        assert run["spec"]["ttlSecondsAfterFinished"] == seconds
+    del run["spec"]["ttlSecondsAfterFinished"]
+    assert "ttlSecondsAfterFinished" not in kinds.replace(run)["spec"]
 
 
 def test_metadata_may_change(kinds: OwnGroup) -> None:
