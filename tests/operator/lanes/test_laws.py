@@ -49,10 +49,10 @@ class Lived(Yard):
         self.in_flight: list[tuple[str, Decision]] = []
         self.put("flows", "main", {"image": "image:1", "entrypoint": "flows:main"})
         for lane, limit in zip(LANES, limits, strict=True):
-            self.set(lane, limit)
+            self.limit(lane, limit)
         self.settle()
 
-    def set(self, lane: str, limit: int, *, suspend: bool = False) -> None:
+    def limit(self, lane: str, limit: int, *, suspend: bool = False) -> None:
         """Change a lane; a queue may be suspended, which is like a limit of 0."""
         plural, name = lane.split("/")
         if plural == "deployments":
@@ -197,9 +197,9 @@ def step(yard: Lived, move: str, which: int, what: int) -> None:
         case "resume" if live:
             yard.change(live[which % len(live)], suspend=False)
         case "limit":
-            yard.set(lane, what % 4)
+            yard.limit(lane, what % 4)
         case "close":
-            yard.set("queues/a", what % 4, suspend=True)
+            yard.limit("queues/a", what % 4, suspend=True)
         case "restart":
             yard.in_flight.clear()
             yard.restart()
@@ -214,7 +214,7 @@ def finish(yard: Lived) -> None:
     while yard.in_flight:
         yard.deliver(0)
     for lane in LANES:
-        yard.set(lane, max(yard.limits[lane], 1))
+        yard.limit(lane, max(yard.limits[lane], 1))
     for run in yard.live():
         yard.change(run, suspend=False)
     yard.settle()

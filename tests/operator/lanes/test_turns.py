@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.operator.lanes.yard import Yard
 
@@ -198,7 +200,7 @@ def test_what_is_lowered_stops_nobody() -> None:
     ],
     ids=["queue", "limit"],
 )
-def test_what_is_not_there_is_waited_for(spec: dict[str, object], reason: str, waits_for: str, plural: str) -> None:
+def test_what_is_not_there_is_waited_for(spec: dict[str, Any], reason: str, waits_for: str, plural: str) -> None:
     """A run that names a Queue or ConcurrencyLimit that does not exist is PENDING until it does."""
     yard = Yard()
     yard.run("run", **spec)
@@ -319,9 +321,7 @@ def test_a_place_comes_back_when_the_job_was_surely_not_made() -> None:
     yard.run("b", queue="lane")
     yard.decide("a")
     yard.look("b")
-    from towpath_operator.observe import Key
-
-    yard.view.lanes.failed(Key("flowruns", "team-a", "a"))
+    yard.view.lanes.failed(yard.key("a"))
     yard._wake()
     yard.settle()
 

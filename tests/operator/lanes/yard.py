@@ -37,6 +37,9 @@ _KINDS = {
 class Yard:
     """A namespace with runs that take their turn."""
 
+    store: Store
+    view: StoreView
+
     def __init__(self) -> None:
         self.now = datetime.fromisoformat(NOW)
         self.version = 0
@@ -48,7 +51,7 @@ class Yard:
     def restart(self, bodies: Mapping[str, list[Body]] | None = None) -> None:
         """Start the operator anew: it lists all there is, and knows nothing else."""
         if bodies is None:
-            bodies = {plural: list(self.store.all(plural)) for plural in (*_KINDS, "jobs", "pods")}  # type: ignore[misc]
+            bodies = {plural: [dict(body) for body in self.store.all(plural)] for plural in (*_KINDS, "jobs", "pods")}
         self.store = Store(INDEXES, listener=self._changed)
         self.view = StoreView(self.store)
         self.dirty = {}
@@ -195,7 +198,7 @@ class Yard:
                 continue
             if decision.requeue_after is not None:
                 self.timers[key] = decision.requeue_after
-        raise AssertionError(f"deciding does not come to rest: {list(self.dirty)}")
+        raise AssertionError(f"deciding does not come to rest: {list(self.dirty)[:5]} …")
 
     # ---- what there is
 
