@@ -21,11 +21,11 @@ class Samples:
             for sample in family.samples:
                 self._by_name.setdefault(sample.name, []).append((sample.labels, sample.value))
 
-    def sum(self, name: str, **labels: str) -> float:
+    def sum(self, name: str, /, **labels: str) -> float:
         """Add up the samples of a name that have these labels; 0 if there is none."""
         return sum(value for _, value in self._of(name, labels))
 
-    def quantile(self, name: str, share: float, before: Samples | None = None, **labels: str) -> float:
+    def quantile(self, name: str, share: float, before: Samples | None = None, /, **labels: str) -> float:
         """Give the upper bound of the histogram's bucket that a quantile falls into; NaN if nothing was observed.
 
         Args:

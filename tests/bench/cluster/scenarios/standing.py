@@ -55,11 +55,13 @@ async def measure(bench: Bench) -> None:
     finally:
         operator.stop()
     standing = f"{sizes.finished:,} ended and {sizes.live:,} live runs"
+    each = (resident - empty) / (sizes.finished + sizes.live)
     rate = f"{1 / _PACE_SECONDS:.0f} more a second"
     p99 = later.quantile(_HISTOGRAM, 0.99, earlier, kind="FlowRun")
     bench.found(
         at_most(f"{standing}: operator, memory", resident / 2**20, MOST_BYTES / 2**20, "{:.0f} MiB"),
         Finding("operator that knows of nothing, memory", mebibytes(empty)),
+        Finding("what a run adds to it, of such as stand there", f"{each / 1024:.1f} KiB"),
         Finding(f"{standing}: operator, from its start until it is ready", f"{ready:.1f} s"),
         Finding(f"{standing}: operator at rest, share of a core", f"{100 * idle:.1f} %"),
         at_most(
