@@ -152,7 +152,7 @@ _QUEUES: Final = (
         "delete queues",
         "queues:delete",
         (place("queue", "name of the queue", nargs="+"), *TARGET, JSON),
-        (Example("towpath queues delete nightly -n data", "runs that name it wait until there is one again"),),
+        (Example("towpath queues delete nightly -n data", "runs that name it wait for one of the name, ten minutes"),),
         _THERE,
     ),
 )
