@@ -161,7 +161,7 @@ def _begins(attempt: _Attempt) -> Decision:
     left = _pending_seconds_left(attempt)
     if left > 0:
         return _look_again(attempt, left)
-    return _over(attempt, ends.never_began(attempt.pod_name, attempt.terms), stop=True)
+    return _over(attempt, ends.never_began(attempt.terms), stop=True)
 
 
 def _over_time(attempt: _Attempt) -> Decision:

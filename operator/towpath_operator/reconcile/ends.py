@@ -128,13 +128,13 @@ def never_started(why: Reason, message: str, waited: str) -> End:
     )
 
 
-def never_began(pod: str, terms: Terms) -> End:
+def never_began(terms: Terms) -> End:
     """Build the end of an attempt whose process runs, and has not come as far as the flow in time."""
     return End(
         StateType.CRASHED,
         Reason.PENDING_TIMEOUT,
         f"The flow did not begin within pendingTimeoutSeconds, {terms.pending_timeout_seconds}, though its container"
-        f" runs: what it imports takes too long, or hangs. Its words: kubectl logs {pod}.",
+        " runs: what it imports takes too long, or hangs. Raise pendingTimeoutSeconds, or import within the flow.",
         kind="Infrastructure",
         stopped_from_outside=True,
     )

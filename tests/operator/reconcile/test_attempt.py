@@ -125,7 +125,7 @@ def test_a_process_that_never_comes_to_its_flow_is_given_up() -> None:
     late = decide(observed, after=40)
     assert kinds(late) == ["PatchStatus", "DeleteJob"]
     assert state_after(run, late) == ("CRASHED", "PendingTimeout")
-    assert "kubectl logs" in status_after(run, late)["error"]["message"]
+    assert "import within the flow" in status_after(run, late)["error"]["message"]
 
 
 def test_a_plain_container_is_spoken_for() -> None:
