@@ -186,5 +186,10 @@ class Field:
 
     def _signal(self, component: str, number: signal.Signals) -> None:
         process = self.provider.node.component(BY_NAME[component].program)
-        if process:
-            process.send(number)
+        if process is None:
+            return
+        process.send(number)
+        # Who started it in the node's namespaces stops with it, but does not go on with it.
+        parent = processes.find(processes.parent_of(process.pid) or 0)
+        if number is signal.SIGCONT and parent and processes.command_line(parent.pid)[:1] == ["nsenter"]:
+            parent.send(number)
