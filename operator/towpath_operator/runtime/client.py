@@ -44,6 +44,7 @@ _REQUEST: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _WATCH: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
 #: The server ends each watch after about this many seconds: a second net below the read timeout.
 _WATCH_SECONDS: Final = 290
+_BUFFER: Final = 2**21  # bytes: a page of a list is larger than aiohttp reads at a time
 _PATIENCE: Final = 3  # how often Retry-After is obeyed in one request
 _LONGEST_WAIT: Final = 10.0  # seconds of it
 
@@ -112,6 +113,7 @@ class Client:
             trust_env=_has_proxy_in_environment(self._configuration.host),
             middlewares=middlewares,
             headers={"User-Agent": _USER_AGENT},
+            read_bufsize=_BUFFER,
         )
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ class Sizes:
     """How often raw Jobs and FlowRuns take turns."""
     stock: int
     """Of each in a round, at stock flags of the controller-manager: three a second go through."""
+    faster: int
+    """Of each in a round, at flags that let three times as many through."""
     tuned: int
     """Of each in a round, at tuned flags."""
     paced: int
@@ -37,6 +39,6 @@ class Sizes:
 
 
 SIZES: Final = {
-    "small": Sizes(1, 10, 150, 10, 200, 20, 200, 50, 50, 40, 40, 5),
-    "full": Sizes(2, 100, 400, 60, 10_000, 500, 1000, 1000, 1000, 300, 1000, 30),
+    "small": Sizes(1, 10, 20, 40, 10, 200, 20, 50, 50, 50, 40, 40, 5),
+    "full": Sizes(2, 100, 150, 300, 40, 10_000, 500, 1000, 1000, 1000, 200, 1000, 30),
 }
