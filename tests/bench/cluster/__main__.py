@@ -29,8 +29,6 @@ from tests.bench.measure import table
 from tests.cluster.output import say
 from tests.cluster.settings import REPOSITORY, ClusterError
 
-from towpath.errors import TowpathError
-
 SCENARIOS: Final[dict[str, Scenario]] = {
     "throughput": throughput.measure,
     "burst": burst.measure,
@@ -80,9 +78,9 @@ async def _measure(there: Place, sizes: Sizes, wanted: list[str]) -> list[Findin
                 say(f"{name} …")
                 try:
                     await SCENARIOS[name](bench)
-                except (TowpathError, ClusterError, TimeoutError, ExceptionGroup) as error:
+                except Exception as error:
                     traceback.print_exc()
-                    bench.found(Finding(f"{name}: {error}", _FAILED, is_kept=False))
+                    bench.found(Finding(f"{name}: {error!r}", _FAILED, is_kept=False))
     finally:
         audit.close()
         await api.close()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 from tests.bench.cluster.place import Place
 from tests.cluster.output import say
 
 from towpath import names
+from towpath.errors import ClusterError
 from towpath.states import TERMINAL
 from towpath_operator.kinds import FLOWRUNS
 from towpath_operator.runtime.client import Client
@@ -25,6 +26,9 @@ _NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace")
 _AT_ONCE: Final = 16
 _JOB_LABEL: Final = "batch.kubernetes.io/job-name"
 _PROGRESS_SECONDS: Final = 10.0
+
+_See: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Takes what a watch says: the event's type, and the object."""
 
 
 class Api:
@@ -116,8 +120,7 @@ class Lookout:
     async def __aenter__(self) -> Self:
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         for resource, see in ((FLOWRUNS, self._run), (ALL_JOBS, self._job), (ALL_PODS, self._pod)):
-            async with aclosing(self._api.client.pages(resource, None, size=1)) as pages:
-                _, version = await anext(pages)
+            version = await self._list(resource, see)
             task = tasks.create_task(self._watch(resource, version, see))
             self._stack.callback(task.cancel)
         return self
@@ -143,13 +146,29 @@ class Lookout:
                 say(f"  {what}: {count} of {wanted}")
                 told = now
 
-    async def _watch(self, resource: Resource, version: str, see: Callable[[str, Mapping[str, Any]], None]) -> None:
+    async def _list(self, resource: Resource, see: _See) -> str:
+        newest = ""
+        async for items, version in self._api.client.pages(resource, None):
+            newest = version
+            for body in items:
+                see("ADDED", body)
+        return newest
+
+    async def _watch(self, resource: Resource, version: str, see: _See) -> None:
         while True:
-            async for event in self._api.client.watch(resource, None, version, heard=lambda: None):
-                body = event["object"]
-                version = body["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    see(event["type"], body)
+            try:
+                version = version or await self._list(resource, see)
+                async for event in self._api.client.watch(resource, None, version, heard=lambda: None):
+                    if event["type"] == "ERROR":
+                        version = ""
+                        break
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        see(event["type"], event["object"])
+            except ClusterError as error:  # the API server has more to do than it can
+                say(f"  {error}")
+                version = ""
+                await asyncio.sleep(1)
 
     def _run(self, event: str, run: Mapping[str, Any]) -> None:
         name, now = run["metadata"]["name"], time.monotonic()
