@@ -35,7 +35,7 @@ contract: $(STAMP) cluster-up ## what must hold on a real API server
 	$(BIN)/python -m pytest -q --timeout 300 -m cluster tests/contract tests/helm
 
 e2e: $(STAMP) cluster-up ## the whole of Towpath on a real cluster
-	$(BIN)/python -m pytest -q --timeout 600 -m cluster tests/e2e
+	$(BIN)/python -m pytest -q --timeout 600 -m cluster tests/e2e tests/chaos
 
 chaos: $(STAMP) ## beat a real cluster, and hold its whole history against the laws; SEED=… ROUNDS=… THEME=… repeat
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(THEME),--theme '$(THEME)')

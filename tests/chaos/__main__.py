@@ -36,6 +36,10 @@ OWN_NAME = "TOWPATH_CHAOS_CLUSTER_NAME"
 FLOWS = Path(__file__).parents[1] / "e2e" / "flows"
 
 
+class NotBreakableError(ClusterUnavailable):
+    """There is a cluster, but its parts are not ours to kill."""
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Play the rounds; the exit code says whether all laws held."""
     arguments = _parser().parse_args(words)
@@ -77,13 +81,14 @@ def breakable_cluster() -> Cluster:
     """Give a cluster that may be broken: one of this checkout's own, beside that of the other tests.
 
     Raises:
-        ClusterUnavailable: none can be had here; somebody's own cluster is never beaten.
+        ClusterUnavailable: none can be had here.
+        NotBreakableError: there is one, but of a kind that cannot be beaten, or somebody's own.
     """
     name = os.environ.get(OWN_NAME) or f"{default_name(REPOSITORY)}-chaos"
     with mock.patch.dict(os.environ, {"TOWPATH_CLUSTER_NAME": name, AUDIT: "bodies"}):
         found = find_cluster()
     if not isinstance(found.provider, BuiltCluster):
-        raise ClusterUnavailable(
+        raise NotBreakableError(
             f"chaos needs a cluster built on this machine, whose parts can be killed; this one is {found.provider.kind}"
         )
     if '"RequestResponse"' not in (found.provider.instance.state / "etc" / "audit-policy.json").read_text():
