@@ -17,7 +17,7 @@ class Samples:
 
     def __init__(self, text: str) -> None:
         self._by_name: dict[str, list[tuple[Mapping[str, str], float]]] = {}
-        for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+        for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 self._by_name.setdefault(sample.name, []).append((sample.labels, sample.value))
 
