@@ -36,6 +36,8 @@ class _Stand:
 
     key: str
     pause: Pause
+    message: str | None = None
+    """How to resume it."""
 
 
 class PodPauses(ClusterSteering):
@@ -65,6 +67,7 @@ class PodPauses(ClusterSteering):
     def enter(self, pause: Pause) -> Pause:
         """Have the run wait; gives the pause as it is, which may have been answered before."""
         if pause.is_asked_for:
+            self._reporter.waits_for = None
             return dataclasses.replace(pause, is_answered=ANY not in WISHES and not pause.is_suspension)
         key = key_of(pause, self._own.uid)
         body = written(pause, key)
@@ -78,10 +81,10 @@ class PodPauses(ClusterSteering):
         key = self._key(pause)
         with self._guard:
             if state.type is StateType.PAUSED:
-                self._stands.setdefault(key, _Stand(key, pause))
+                self._stands.setdefault(key, _Stand(key, pause)).message = state.message
             else:
                 self._stands.pop(key, None)
-            self._show(state)
+            self._show(state.message)
 
     def answered(self, pause: Pause) -> Future[Pause]:
         """Give a future that ends with the pause as it is when it has been answered."""
@@ -93,10 +96,8 @@ class PodPauses(ClusterSteering):
             if run is not None and (now := self._with_answer(run, pause, key)).is_answered:
                 answered.complete(State(StateType.COMPLETED, data=now))
 
-        answered.add_done_callback(lambda _: stop())
         stop = self._watch.subscribe(look)
-        if answered.done():
-            stop()
+        answered.add_done_callback(lambda _: stop())
         return answered
 
     def refuse(self, pause: Pause, why: str) -> None:
@@ -110,7 +111,8 @@ class PodPauses(ClusterSteering):
                 self._reporter.waits_for = written(refused, key, digest)
             elif (stand := self._stands.get(key)) is not None:
                 stand.pause = refused
-                self._show(State(StateType.PAUSED, message=f"The input was refused: {why}"))
+                stand.message = f"The last input was refused: {why}"
+                self._show(None)
             else:
                 self._stands[key] = _Stand(key, refused)
 
@@ -128,12 +130,16 @@ class PodPauses(ClusterSteering):
             return dataclasses.replace(pause, is_answered=False, answer=None)
         return dataclasses.replace(pause, is_answered=True, answer=answer.get("input"))
 
-    def _show(self, state: State[Any]) -> None:
-        """Write the state in which the run stands, all its flows taken together."""
+    def _show(self, why: str | None) -> None:
+        """Write the state in which the run stands, all its flows taken together.
+
+        Args:
+            why: it goes on, if it does.
+        """
         first = next(iter(self._stands.values()), None)
         if first is None:
-            self._reporter.stand(State(StateType.RUNNING, message=state.message), {})
+            self._reporter.stand(State(StateType.RUNNING, message=why), {})
             return
         reason = Reason.PAUSED_BY_REQUEST if first.pause.is_asked_for else Reason.AWAITING_INPUT
         body = None if first.pause.is_asked_for else written(first.pause, first.key, self._refused.get(first.key))
-        self._reporter.stand(State(StateType.PAUSED, message=state.message), {"pause": body}, reason)
+        self._reporter.stand(State(StateType.PAUSED, message=first.message), {"pause": body}, reason)
