@@ -49,7 +49,7 @@ async def test_many_workers_fill_a_queue_to_its_limit_and_not_beyond() -> None:
         await ready(operator)
         for number in range(12):
             server.put("flowruns", run_body(f"r{number:02}", spec={"queue": "q"}))
-        await until(lambda: waiting(server) == 9)
+        await until(lambda: waiting(server) == 9 and with_jobs(server) >= {"r00", "r01", "r02"})
         assert len(with_jobs(server)) == 3
 
         for number in range(5):
