@@ -22,7 +22,7 @@ from towpath.cluster import plan
 from towpath.cluster import slots as slots_module
 from towpath.cluster.access import Access, FixedToken
 from towpath.cluster.http import HttpCluster
-from towpath.concurrency import requests, tags
+from towpath.concurrency import allotment, requests, tags
 from towpath.concurrency.asyncio import concurrency as concurrency_async
 from towpath.concurrency.asyncio import rate_limit as rate_limit_async
 from towpath.concurrency.port import Slots, Wish
@@ -319,6 +319,36 @@ def test_what_is_given_back_goes_to_the_next_in_the_process_without_a_word(place
         (wish,) = place.status(slots)["slotsWanted"]
         assert wish["number"] < 50
     until(lambda: "slotsWanted" not in place.status(slots))
+
+
+@only_clusters
+def test_a_run_that_always_wants_more_does_not_keep_others_out(
+    place: ClusterPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes round in its process goes back to the cluster now and then, where the others' turn comes."""
+    monkeypatch.setattr(allotment, "SHIFT_SECONDS", 0.2)
+    place.set("db", 1)
+    slots, stop = place.run(), threading.Event()
+
+    def crave() -> None:
+        while not stop.is_set():
+            with concurrency("db"):
+                time.sleep(0.001)
+
+    greedy = [threading.Thread(target=crave) for _ in range(4)]
+    for thread in greedy:
+        thread.start()
+    try:
+        for _ in range(2):
+            request = requests.Request(Wish(names=frozenset({"db"})), PATIENCE)
+            request._slots = slots
+            requests.acquire(request)
+            request.leave()
+    finally:
+        stop.set()
+    for thread in greedy:
+        thread.join(PATIENCE)
+    assert place.granter.most["db"] == 1
 
 
 @only_clusters

@@ -264,6 +264,7 @@ class ClusterSlots:
         else:
             status = self._seen.get("status") or {}
             self._allotment.go_on_from(status.get("slotsWanted") or ())
+            self._allotment.hear(status.get("slotsGranted") or ())
             self._watch.subscribe(lambda body: self._messages.put(_Seen(body)))
         self._has_begun = True
         return True
@@ -289,6 +290,7 @@ class ClusterSlots:
             if stands is not Standing.EARLY:
                 self._see(self._at_once.patch_status(self._own.name, self._patch(run)))
                 self._has_news, self._writes, self._write_at = False, 0, 0.0
+                self._allotment.written()
                 return
             problem = Conflict(f"The operator has not written attempt {self._own.attempt} yet.")
         except NotFound:

@@ -24,6 +24,10 @@ class Account:
     """With a rate: how many were taken so far."""
     lowers_at: float | None = None
     """When fewer are wished for, unless somebody takes over what was given back; None: nothing was."""
+    shift_began: float = 0.0
+    """When the cluster last had a say in who gets the slots: since then they went round in this process."""
+    gives_way: bool = False
+    """Whether no more are wished for until it is written that fewer were: so others get their turn."""
     _answered: int = 0
     """Number of the wish that the latest grant answers."""
     _granted: int = 0

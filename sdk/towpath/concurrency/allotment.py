@@ -1,8 +1,9 @@
 """What the code of one run in a cluster wants of limits, and who of it gets what the run was granted. Pure.
 
-The queue is that of one machine (`arithmetic`), with what others hold in the cluster as one claim more: all slots but
-those that the run may use. What is given back goes to the next in this process, without a word to the cluster, if that
-one comes within a moment; else fewer slots are wished for.
+The queue within a run is that of one machine (`arithmetic`), with what others hold in the cluster as one claim more:
+all slots but those that the run may use. What is given back goes to the next in this process, without a word to the
+cluster, if that one comes within a moment; else fewer slots are wished for. Every few seconds they go back to the
+cluster even so: a run with thousands of tasks does not come before all others.
 
 Slots of several limits come one after the other, in the order of the limits' names: two runs that want the same two
 never wait for each other.
@@ -27,6 +28,8 @@ from towpath.limits import SLOT_LIMITS
 
 #: For how long what was given back is kept for the next in this process.
 KEEP_SECONDS: Final = 0.075
+#: How long slots may go round in this process; then those that are given back go to the cluster, whoever waits here.
+SHIFT_SECONDS: Final = 5.0
 _OTHERS: Final = -1  # number of the claim that stands for all that others hold
 _BEHIND: Final = Waits("Others in the same process wait before it.")
 
@@ -90,6 +93,7 @@ class Allotment:
             for number in [number for number, (ticket, _) in kept.items() if ticket.has_left]:
                 del kept[number]
                 self._told.pop(number, None)
+        has_given_way = self._give_way(now)
         self._admit()
         while fresh := list(self._backlog.take(*map(count, (self._tickets(self._waiting), self._tickets(self._held))))):
             for ticket in fresh:
@@ -100,7 +104,12 @@ class Allotment:
             if not ticket.has_left:
                 ticket.tell(_BEHIND)
         self._say_why()
-        return self._wish(now)
+        return self._wish(now) or has_given_way
+
+    def written(self) -> None:
+        """Note that the cluster knows what is wished for."""
+        for account in self._accounts.values():
+            account.gives_way = False
 
     def again_at(self) -> float | None:
         """Tell when passing time changes what the run wants; None if it does not."""
@@ -168,8 +177,26 @@ class Allotment:
             wish = replace(ticket.wish, names=claim.names)
             ticket.tell(Admitted(warning(wish, self.roster.limits, self._ground)))
 
+    def _give_way(self, now: float) -> bool:
+        """Give free slots back to the cluster, although somebody waits for them here, if it is time for that."""
+        held = [claim for _, claim in self._held.values()]
+        wanted = frozenset[str]().union(*(claim.names for _, claim in self._waiting.values()))
+        changed = False
+        for name, account in self._accounts.items():
+            if self._has_rate(name) or name not in wanted or now < account.shift_began + SHIFT_SECONDS:
+                continue
+            if (count := taken(name, held)) < account.usable:
+                account.wish(count)
+                account.shift_began, account.gives_way = now, True
+                changed = True
+        return changed
+
     def _wish(self, now: float) -> bool:
-        """Bring what is wished for up to what is needed; fewer only when nobody has taken it over for a while."""
+        """Bring what is wished for up to what is needed; fewer only when nobody has taken it over for a while.
+
+        At a rate no more are wished for until those are there that are: else who always wants more would always be the
+        first in the cluster's line.
+        """
         needed = self._needed()
         for name in needed:
             self._accounts.setdefault(name, Account())
@@ -182,7 +209,10 @@ class Allotment:
                 if now < account.lowers_at and (slots or in_use <= SLOT_LIMITS):
                     continue
             account.lowers_at = None
-            if slots != account.wished:
+            has_to_wait = account.gives_way or (self._has_rate(name) and account.usable < account.wished)
+            if slots < account.wished or (slots > account.wished and not has_to_wait):
+                if not account.wished:
+                    account.shift_began = now
                 account.wish(slots)
                 changed = True
         return changed

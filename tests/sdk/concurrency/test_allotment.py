@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from towpath.concurrency.allotment import KEEP_SECONDS, Allotment
+from towpath.concurrency.allotment import KEEP_SECONDS, SHIFT_SECONDS, Allotment
 from towpath.concurrency.port import Admitted, Answer, Refused, Ticket, Waits, Wish
 from towpath.concurrency.roster import roster_of
 from towpath.errors import ConcurrencySlotAcquisitionError
@@ -48,8 +48,9 @@ class Run:
         return self.allotment.turn(self.now)
 
     def grant(self, **slots: int) -> None:
-        """Answer the latest wishes: all of each, or as many as said."""
+        """Write the latest wishes, and answer them: all of each, or as many as said."""
         wished = self.allotment.wished
+        self.allotment.written()
         self.allotment.hear([wish | {"slots": slots.get(wish["limit"], wish["slots"])} for wish in wished])
         self.turn()
 
@@ -116,6 +117,41 @@ def test_of_a_rate_is_counted_what_was_taken_in_all() -> None:
     assert run.wished == {"api": 5}
     run.leave(ticket)
     assert (run.turn(KEEP_SECONDS), run.wished) == (True, {"api": 2})
+
+
+def test_of_a_rate_no_more_is_wanted_until_what_is_wanted_is_there() -> None:
+    """Who always wants more would always be the first in the cluster's line."""
+    run = Run(limit("api", 9, slotDecayPerSecond="1"))
+    first = run.ask("api", keeps=False)[1]
+    others = [run.ask("api", keeps=False)[1] for _ in range(3)]
+    assert run.wished == {"api": 1}
+    run.grant()
+    assert (ends(first), run.wished) == (Admitted, {"api": 4})
+    run.grant(api=2)
+    assert [ends(each) for each in others] == [Admitted, Waits, Waits]
+    run.ask("api", keeps=False)
+    assert run.wished == {"api": 4}
+    run.grant()
+    assert run.wished == {"api": 5}
+
+
+def test_slots_go_back_to_the_cluster_every_few_seconds_whoever_waits_here() -> None:
+    """The others get their turn: first it is written that there are fewer, then that more are wanted again."""
+    run = Run(limit("db", 1))
+    ticket, _ = run.ask("db")
+    run.grant()
+    run.ask("db")
+    run.leave(ticket)  # the second has it at once
+    (ticket,) = (held for held, _ in run.allotment._held.values())
+    _, third = run.ask("db")
+    assert not run.turn(SHIFT_SECONDS)  # nothing has been given back
+    ticket.has_left = True
+    assert (run.turn(), run.wished, ends(third)) == (True, {}, Waits)
+    assert not run.turn(), "not before that is written"
+    run.allotment.written()
+    assert (run.turn(), run.wished, ends(third)) == (True, {"db": 1}, Waits)
+    run.grant()
+    assert ends(third) is Admitted
 
 
 def test_a_tag_may_stand_for_several_limits() -> None:
@@ -196,7 +232,7 @@ def test_another_process_of_the_attempt_goes_on_where_the_first_ended() -> None:
     run.allotment.go_on_from(
         [{"limit": "api", "slots": 3, "number": 7}, {"limit": "db", "slots": 1, "number": 9}],
     )
-    run.turn()
+    run.grant()
     run.ask("api", keeps=False)
     run.turn(KEEP_SECONDS)
     assert run.allotment.wished == [{"limit": "api", "slots": 4, "number": 8}]
