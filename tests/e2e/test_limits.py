@@ -63,8 +63,8 @@ def began(run: Body) -> datetime:
 
 
 def ended(run: Body) -> datetime:
-    """Give the moment at which a run ended."""
-    return datetime.fromisoformat(run["status"]["completionTime"])
+    """Give the moment at which a run was seen to have ended."""
+    return datetime.fromisoformat(state(run)["since"])
 
 
 def waits(runs: Runs, kube: Kube, name: str) -> Body:
