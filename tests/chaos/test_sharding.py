@@ -118,7 +118,8 @@ def test_operators_side_by_side_and_a_namespace_that_moves(breakable: Cluster, t
         wait(lambda team=team: team.ticks() >= 2, f"ticks in {team.name}")  # type: ignore[misc]
     moved.start("at-work-plain", command=["sleep", "20"])
     moved.start("at-work", entrypoint="flows.py:nap")
-    wait(lambda: {"RUNNING"} >= {state_of(run) for run in moved.runs() if "work" in name_of(run)}, "runs at work")
+    begun = {"RUNNING", "COMPLETED"}
+    wait(lambda: begun >= {state_of(run) for run in moved.runs() if "work" in name_of(run)}, "runs at work")
 
     keep, take, give, unkeep = moving.splitlines()
     typist.type(keep)

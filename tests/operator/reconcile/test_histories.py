@@ -31,6 +31,11 @@ from towpath.states import StateType
 FEW = 200
 STEPS = 50
 NAMES = ("top", "middle", "bottom")
+#: What a run's process does in its attempts; it is a plain container in all of them, or in none.
+ATTEMPTS = st.one_of(
+    st.lists(st.sampled_from(PROGRAMS + WAITING), min_size=1, max_size=2),
+    st.sampled_from(PLAIN).map(lambda program: [program]),
+)
 WHICH = st.integers(0, 7)
 #: How much of it is done by the cluster, how much by people, how much is bad luck.
 CLUSTER = ["kubelet"] * 4 + ["process"] * 4 + ["jobs"] * 2 + ["collect", "tick", "tick"]
@@ -49,20 +54,14 @@ class Histories(RuleBasedStateMachine):
         self.attempts: dict[str, int] = {}
 
     @initialize(
-        programs=st.tuples(*[st.lists(st.sampled_from(PROGRAMS + WAITING + PLAIN), min_size=1, max_size=2)] * 3),
+        programs=st.tuples(ATTEMPTS, ATTEMPTS, ATTEMPTS),
         orphan=st.booleans(),
     )
     def begin(self, programs: tuple[list[str], ...], orphan: bool) -> None:
         """Create the runs."""
         common: Body = {"timeoutSeconds": 300, "infraRetries": 1}
         specs = dict.fromkeys(NAMES, common) | {"bottom": common | {"onParentEnd": "Orphan" if orphan else "Cancel"}}
-        # A run is a plain container in all its attempts, or in none.
-        steps = {
-            name: one if one[0] in PLAIN else [p for p in one if p not in PLAIN]
-            for name, one in zip(NAMES, programs, strict=True)
-        }
-        steps = {name: [p for p in one if p in PLAIN] if one[0] in PLAIN else one for name, one in steps.items()}
-        self.world = Beaten(steps, specs, {"middle": "top", "bottom": "middle"})
+        self.world = Beaten(dict(zip(NAMES, programs, strict=True)), specs, {"middle": "top", "bottom": "middle"})
 
     @rule(which=WHICH)
     def operate(self, which: int) -> None:
