@@ -7,7 +7,16 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.builders import NAMESPACE, job_name_of, make_deployment, make_flow, make_flowrun, make_job, make_pod
+from tests.builders import (
+    NAMESPACE,
+    job_name_of,
+    make_deployment,
+    make_flow,
+    make_flowrun,
+    make_job,
+    make_metadata,
+    make_pod,
+)
 
 from towpath_operator import observe
 from towpath_operator.observe import Key
@@ -72,6 +81,28 @@ def test_a_run_is_seen_with_all_that_it_depends_on() -> None:
     assert (seen.job, seen.pods) == (jobs[1], (pods[1],))
     assert (seen.previous_job, seen.previous_pods) == (jobs[0], (pods[0],))
     assert seen.policy is policy
+
+
+def test_a_run_is_seen_with_the_queue_and_the_limits_that_it_is_under() -> None:
+    """Its own queue before its Deployment's, the limits of both; None stands for one that does not exist."""
+    run = make_flowrun(deployment_ref="nightly", spec={"limits": ["gone", "db"], "queue": "own"})
+    deployment = make_deployment("nightly", spec={"limits": ["db"], "queue": "theirs"})
+    queue, limit = ({"metadata": make_metadata(kind, name)} for kind, name in (("Queue", "own"), ("Limit", "db")))
+    view = Bodies(flowruns=[run], deployments=[deployment], queues=[queue], concurrencylimits=[limit])
+
+    seen = observe.flowrun(view, NAMESPACE, "run-1")
+
+    assert seen is not None
+    assert seen.queue == queue
+    assert dict(seen.limits) == {"db": limit, "gone": None}
+
+
+@pytest.mark.parametrize("plural", ["queues", "concurrencylimits"])
+def test_queues_and_limits_concern_themselves(plural: str) -> None:
+    """Whose turn it is because of them is for the lanes to say."""
+    body = {"metadata": make_metadata("Any", "lane")}
+    assert observe.affected_by(Bodies(), plural, body) == (Key(plural, NAMESPACE, "lane"),)
+    assert observe.affected_by(Bodies(), plural, body, deleted=True) == ()
 
 
 def test_a_new_run_is_seen_with_the_job_of_its_first_attempt() -> None:
