@@ -144,6 +144,9 @@ if os.environ.get("BREAK_IMPORT"):
     raise RuntimeError("broken at import")
 """
 
+#: In the paths by which a run follows itself once it has lasted a while, as it does on a busy machine.
+OWN = "fieldSelector=metadata.name"
+
 
 @pytest.fixture
 def api() -> Iterator[FakeApi]:
@@ -174,7 +177,7 @@ def test_a_run_is_read_once_and_written_twice(pods: LocalPods, api: FakeApi) -> 
     assert pods.exited() == 0
     assert (status["state"]["type"], status["result"]["inline"]) == ("COMPLETED", "3")
     assert [entry["type"] for entry in status["history"]] == ["RUNNING", "COMPLETED"]
-    assert [method for method, _, _ in api.requests] == ["GET", "PATCH", "PATCH"]
+    assert [method for method, path, _ in api.requests if OWN not in path] == ["GET", "PATCH", "PATCH"]
     assert pods.message()["result"]["inline"] == "3"
 
 
@@ -198,7 +201,7 @@ def test_children_run_as_runs_of_their_own(pods: LocalPods, api: FakeApi, functi
         assert child["spec"]["parent"]["depth"] == 1
         assert child["spec"]["flow"]["image"] == "shop:1"
         assert child["metadata"]["labels"]["towpath.dev/root-run"] == "top"
-    assert sum("watch=1" in path for _, path, _ in api.requests) == 1
+    assert sum("watch=1" in path and OWN not in path for _, path, _ in api.requests) == 1
 
 
 def test_the_parent_raises_the_childs_own_exception(pods: LocalPods) -> None:
@@ -401,7 +404,7 @@ def test_processes_that_user_code_forks_are_not_the_run(pods: LocalPods, api: Fa
     status = pods.ended()
     assert status["result"]["inline"] == "[1,2]"
     assert pods.exited() == 0
-    assert [method for method, _, _ in api.requests] == ["GET", "PATCH", "PATCH"]
+    assert [method for method, path, _ in api.requests if OWN not in path] == ["GET", "PATCH", "PATCH"]
 
 
 def test_a_pod_that_cannot_reach_any_cluster_says_so_by_its_last_words(pods: LocalPods) -> None:
