@@ -84,7 +84,7 @@ class Granter:
         grants += [grant] if grant["number"] else []  # else nothing is wanted any more
         version = run["metadata"]["resourceVersion"]
         try:
-            self.cluster.with_patience(0).patch_status(
+            self.cluster.patch_status(
                 run["metadata"]["name"],
                 [
                     {"op": "test", "path": "/metadata/resourceVersion", "value": version},
@@ -108,7 +108,7 @@ class Granter:
 @contextmanager
 def granting(cluster: Cluster) -> Iterator[Granter]:
     """Grant slots for as long as the block lasts."""
-    granter, stop = Granter(cluster), threading.Event()
+    granter, stop = Granter(cluster.with_patience(0)), threading.Event()
     thread = threading.Thread(target=granter.work, args=[stop], daemon=True)
     thread.start()
     try:

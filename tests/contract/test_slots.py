@@ -305,20 +305,28 @@ def test_two_runs_are_never_inside_at_once(place: ClusterPlace) -> None:
 
 
 @only_clusters
-def test_what_is_given_back_goes_to_the_next_in_the_process_without_a_word(place: ClusterPlace) -> None:
+def test_what_is_given_back_goes_to_the_next_in_the_process_without_a_word(
+    place: ClusterPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Many short blocks in a row are one wish and one grant, not one each."""
+    monkeypatch.setattr(allotment, "KEEP_SECONDS", 60.0)
+    place.set("db", 1)
+    (slots, _), *_ = place.runs.values()
+    for _ in range(50):
+        with concurrency("db"):
+            wanted = place.status(slots)["slotsWanted"]
+    assert wanted == [{"limit": "db", "slots": 1, "number": 1}]
+
+
+@only_clusters
+def test_what_nobody_takes_over_goes_back_to_the_cluster(place: ClusterPlace) -> None:
+    """A moment after the block the run wants nothing any more."""
     place.set("db", 1)
     (slots, _), *_ = place.runs.values()
     with concurrency("db"):
-        wanted = place.status(slots)["slotsWanted"]
-    for _ in range(50):
-        with concurrency("db"):
-            pass
-    assert [(wish["limit"], wish["slots"]) for wish in wanted] == [("db", 1)]
-    with concurrency("db"):
-        (wish,) = place.status(slots)["slotsWanted"]
-        assert wish["number"] < 50
+        pass
     until(lambda: "slotsWanted" not in place.status(slots))
+    until(lambda: not place.status(slots).get("slotsGranted"))
 
 
 @only_clusters
@@ -407,3 +415,59 @@ def test_a_fifth_limit_at_once_is_refused(place: ClusterPlace) -> None:
             concurrency("e").__enter__()
         with concurrency("e", timeout_seconds=PATIENCE):
             pass
+
+
+only_fake = pytest.mark.parametrize("place", ["fake"], indirect=True)
+
+
+@only_fake
+@pytest.mark.parametrize(
+    ("method", "code", "times"),
+    [("PATCH", 500, 5), ("PATCH", 409, 2), ("PATCH", 0, 3), ("GET", 503, 4), ("GET", 0, 2)],
+    ids=["errors", "conflicts", "no answers", "no lists", "no answers to lists"],
+)
+def test_trouble_with_the_api_is_waited_out(place: FakePlace, method: str, code: int, times: int) -> None:
+    """Whatever fails for a while is tried again, and no slot is used twice meanwhile."""
+    place.set("db", 1)
+    place.api.faults.answer(method, code, times=times, path="namespaces/default")
+    for _ in range(2):
+        with concurrency("db", timeout_seconds=PATIENCE):
+            pass
+    assert place.granter.most["db"] <= 1
+
+
+@only_fake
+def test_a_write_whose_answer_is_lost_counts(place: FakePlace) -> None:
+    """It is written again, under the same number or a later one."""
+    place.set("db", 1)
+    place.api.faults.lose_answer("PATCH")
+    with concurrency("db", timeout_seconds=PATIENCE):
+        pass
+
+
+@only_fake
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [(403, "No slots of 'db' can be had. .*could not list concurrencylimits"), (404, None)],
+    ids=["no right", "no such kind"],
+)
+def test_a_cluster_without_limits_is_told_from_one_that_does_not_let_us_see_them(
+    place: FakePlace, code: int, says: str | None
+) -> None:
+    """Without the right to list them an error; where not even the kind is known, nothing is limited."""
+    place.api.faults.answer("GET", code, times=10_000, path="/concurrencylimits")
+    if says is None:
+        with concurrency("db"):
+            return
+    with pytest.raises(ConcurrencySlotAcquisitionError, match=says), concurrency("db"):
+        pytest.fail("it cannot be known whether there is a limit")
+
+
+@only_fake
+def test_a_wait_ends_in_time_though_nothing_is_heard(place: FakePlace) -> None:
+    """The error says what is in the way."""
+    place.set("db", 1)
+    place.api.faults.answer("GET", 503, times=10_000, path="/concurrencylimits")
+    refused = pytest.raises(AcquireConcurrencySlotTimeoutError, match="could not list concurrencylimits")
+    with refused, concurrency("db", timeout_seconds=0.2):
+        pytest.fail("nobody has granted anything")
