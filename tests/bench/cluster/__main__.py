@@ -23,7 +23,7 @@ from tests.bench.cluster.findings import COLUMNS, Finding
 from tests.bench.cluster.load import Bench, Scenario
 from tests.bench.cluster.operating import SERVICE_ACCOUNT
 from tests.bench.cluster.place import Place, place
-from tests.bench.cluster.scenarios import burst, family, memory, queues, schedules, standing, throughput
+from tests.bench.cluster.scenarios import burst, family, memory, queues, reporting, schedules, standing, throughput
 from tests.bench.cluster.sizes import SIZES, Sizes
 from tests.bench.measure import table
 from tests.cluster.output import say
@@ -31,6 +31,7 @@ from tests.cluster.settings import REPOSITORY, ClusterError
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     "throughput": throughput.measure,
+    "reporting": reporting.measure,
     "burst": burst.measure,
     "queues": queues.measure,
     "family": family.measure,

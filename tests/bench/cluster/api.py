@@ -22,6 +22,7 @@ from towpath_operator.runtime.resources import Resource
 
 ALL_JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 ALL_PODS: Final = Resource("", "v1", "pods", "Pod")
+SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 _NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace")
 _AT_ONCE: Final = 16
 _JOB_LABEL: Final = "batch.kubernetes.io/job-name"
@@ -108,12 +109,10 @@ class Lookout:
         """FlowRuns that said so."""
         self.ended: dict[str, float] = {}
         """FlowRuns in a terminal state."""
-        self.states: dict[str, str] = {}
-        """The state that each FlowRun was last seen in."""
+        self.live: dict[str, Mapping[str, Any]] = {}
+        """The FlowRuns that have not ended, as they were last seen."""
         self.finished: dict[str, float] = {}
         """Jobs that are complete, or failed."""
-        self.gone: dict[str, float] = {}
-        """FlowRuns that were deleted."""
         self._api = api
         self._stack = AsyncExitStack()
 
@@ -173,9 +172,11 @@ class Lookout:
     def _run(self, event: str, run: Mapping[str, Any]) -> None:
         name, now = run["metadata"]["name"], time.monotonic()
         self.appeared.setdefault(name, now)
-        if event == "DELETED":
-            self.gone.setdefault(name, now)
-        self.states[name] = state = ((run.get("status") or {}).get("state") or {}).get("type", "")
+        state = ((run.get("status") or {}).get("state") or {}).get("type", "")
+        if event == "DELETED" or state in TERMINAL:
+            self.live.pop(name, None)
+        else:
+            self.live[name] = run
         if state == "RUNNING":
             self.running.setdefault(name, now)
         if state in TERMINAL:

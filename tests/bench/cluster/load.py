@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tests.bench.cluster.api import ALL_JOBS, Api, Lookout
+from tests.bench.cluster.api import ALL_JOBS, SERVICE_ACCOUNTS, Api, Lookout
 from tests.bench.cluster.audit import Audit
 from tests.bench.cluster.findings import Finding
 from tests.bench.cluster.operating import Operator
@@ -20,11 +20,13 @@ from tests.cluster.output import say
 
 from towpath import names
 from towpath_operator.kinds import FLOWRUNS, FLOWS
+from towpath_operator.reconcile.policy import DEFAULT
 
 IMAGE: Final = "localhost/fake:1"
 COMMAND: Final = ("sleep", "1")
-#: The Flow whose runs take a second, and the one whose runs go on until they are deleted.
-WORKS, STAYS = "works", "stays"
+#: The Flow whose runs take a second, the one whose runs go on until they are deleted, and the one whose runs say
+#: themselves how they are: not a plain container, but a flow.
+WORKS, STAYS, REPORTS = "works", "stays", "reports"
 #: Longer than anything here takes on a machine that does not hang.
 PATIENCE_SECONDS: Final = 600.0
 
@@ -46,7 +48,8 @@ class Bench:
     async def namespace(self, what: str) -> str:
         """Make a namespace that has the Flows."""
         name = await self.api.namespace(f"bench-{what}-{next(_serial)}")
-        await self.api.create(FLOWS, name, [flow(WORKS, "1s"), flow(STAYS, None)])
+        await self.api.create(SERVICE_ACCOUNTS, name, [{"metadata": {"name": DEFAULT.service_account}}])
+        await self.api.create(FLOWS, name, [flow(WORKS, "1s"), flow(STAYS, None), flow(REPORTS, "2s")])
         return name
 
     def found(self, *findings: Finding) -> None:
@@ -167,8 +170,8 @@ def job(name: str) -> dict[str, Any]:
 
 def flow(name: str, runs_for: str | None) -> dict[str, Any]:
     """Build a Flow whose runs take so long."""
-    spec = {"image": IMAGE, "command": list(COMMAND), "template": pod_template(runs_for)}
-    return custom("Flow", name, spec)
+    code = {"entrypoint": "bench:flow"} if name == REPORTS else {"command": list(COMMAND)}
+    return custom("Flow", name, {"image": IMAGE, **code, "template": pod_template(runs_for)})
 
 
 def runs(count: int, flow_name: str = WORKS, **spec: Any) -> list[dict[str, Any]]:
