@@ -6,6 +6,9 @@ before its last renewal was sent: so there is no moment at which two believe, ho
 `is_held` is asked before each write. What was sent just before and arrives late finds a changed `resourceVersion`, or a
 name that is taken.
 
+A Lease that is missing may have been deleted, and still be believed in, even by somebody who has made it since it was
+last seen missing. So whoever finds it missing makes it, in nobody's name, and all wait for it as for one that is held.
+
 The rules are those of client-go's leader election; its documentation names the trap that they avoid, clocks that
 differ in rate.
 """
@@ -28,6 +31,7 @@ from towpath_operator.runtime.resources import Resource
 
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 _AGAIN_SECONDS: Final = 0.5  # after trouble
+_NOBODY: Final = "nobody-yet"  # holds a Lease that was just made; no identity of a process
 log = logging.getLogger(__name__)
 
 
@@ -139,22 +143,20 @@ class Lease:
             return
         found = await self._read()
         self._note(found, began)
+        if found is None:
+            await self._create(began)
+            return
         left_alone = integer(found, "spec", "leaseDurationSeconds") or self._terms.duration
-        # One that is not there may have been deleted, and still be believed in; only the very first waits in vain.
-        may_be_believed_in = found is None or self._holder not in {"", self._identity}
-        if may_be_believed_in and began - self._seen[1] < left_alone:
+        if self._holder not in {"", self._identity} and began - self._seen[1] < left_alone:
             return
         with contextlib.suppress(_OvertakenError):  # another was faster
-            if found is None:
-                await self._create(began)
-            else:
-                await self._take(self._first_spec((integer(found, "spec", "leaseTransitions") or 0) + 1), began)
+            await self._take(self._first_spec((integer(found, "spec", "leaseTransitions") or 0) + 1), began)
 
     def _note(self, lease: Mapping[str, Any] | None, now: float) -> None:
         version, holder = text(lease, "metadata", "resourceVersion"), text(lease, "spec", "holderIdentity")
         if version != self._seen[0]:
             self._seen = (version, now)
-        if holder != self._holder and holder and holder != self._identity:
+        if holder != self._holder and holder not in {"", _NOBODY, self._identity}:
             log.info("%s holds the Lease %s/%s.", holder, self._namespace, self._name)
         self._holder = holder
 
@@ -167,16 +169,15 @@ class Lease:
             return None
 
     async def _create(self, began: float) -> None:
-        spec = self._first_spec(0)
+        """Make the Lease in nobody's name; who made it may believe in it no sooner than any other."""
+        spec = {**self._first_spec(0), "holderIdentity": _NOBODY}
         metadata = {"name": self._name, "namespace": self._namespace}
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
-            made = await self._client.create(LEASES, self._namespace, body)
+            self._note(await self._client.create(LEASES, self._namespace, body), began)
         except ApiError as error:
             if error.status != 409:
                 raise
-            raise _OvertakenError from error
-        self._got(made, spec, began)
 
     async def _take(self, spec: dict[str, Any], began: float) -> None:
         self._got(await self._write(spec), spec, began)
