@@ -26,6 +26,7 @@ from towpath_operator.reconcile.decision import (
     DeleteJob,
     DeleteRun,
     EmitEvent,
+    KillPod,
     PatchStatus,
 )
 from towpath_operator.runtime.client import ApiError, Client
@@ -202,6 +203,22 @@ async def test_exactly_this_job_is_deleted() -> None:
         it.server.fail("delete", "jobs", 500)
         with pytest.raises(ApiError):
             await it.apply(DeleteJob(NAMESPACE, JOB, job["metadata"]["uid"]))
+
+
+@real_time
+async def test_exactly_this_pod_is_killed() -> None:
+    """With a grace period of a second, which the API server keeps it for; one that is gone is success."""
+    async with world() as it:
+        pod = it.put("pods", make_pod(make_job(RUN)))
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        await it.apply(KillPod(NAMESPACE, name, "another-uid"))
+        assert it.server.get("pods", NAMESPACE, name)
+        await it.apply(KillPod(NAMESPACE, name, uid))
+        assert [request.body["gracePeriodSeconds"] for request in it.server.seen("delete", "pods")] == [1, 1]
+        await it.apply(KillPod(NAMESPACE, name, uid))
+        it.server.fail("delete", "pods", 500)
+        with pytest.raises(ApiError):
+            await it.apply(KillPod(NAMESPACE, name, uid))
 
 
 def removal_of(run: dict[str, Any]) -> DeleteRun:
