@@ -15,7 +15,7 @@ from tests.kube import Body, Kube
 
 from towpath.states import StateType
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
 #: How long a hand-over may take on a machine that has other things to do; it takes milliseconds as a rule.
 HAND_OVER = timedelta(seconds=10)

@@ -88,6 +88,21 @@ def test_a_grant_is_lowered_before_anybody_else_has_it() -> None:
     assert (yard.granted("run-0", "db"), yard.granted("run-1", "db")) == ((1, 2), (1, 1))
 
 
+def test_what_is_promised_stays_so_while_its_write_is_in_flight() -> None:
+    """Nobody who comes meanwhile gets it, however urgent, and however often the run is looked at."""
+    yard = yard_with(1, 2)
+    yard.want("run-0", "db", 1, number=1)
+    in_flight = yard.decide("run-0")
+    yard.change("run-1", priority=5)
+    yard.want("run-1", "db", 1, number=1)
+    yard.decide("run-0")
+    yard.look("run-1")
+    yard.apply(in_flight)
+    yard.settle()
+
+    assert (yard.granted("run-0", "db"), yard.granted("run-1", "db")) == ((1, 1), (0, 0))
+
+
 def test_a_wish_for_more_than_there_is_gets_all_there_is() -> None:
     """It waits for the rest until the limit is raised."""
     yard = yard_with(2, 1)
@@ -241,7 +256,7 @@ def test_a_clock_that_was_ahead_does_not_stop_a_rate() -> None:
 
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from(["want", "want", "decide", "apply", "look", "settle", "end", "limit", "restart"]),
+        st.sampled_from(["want", "want", "decide", "apply", "look", "settle", "end", "limit", "priority", "restart"]),
         st.integers(0, 3),
         st.integers(0, 4),
     ),
@@ -272,6 +287,8 @@ def test_never_more_is_granted_than_there_is(limit: int, moves: list[tuple[str, 
                 yard.settle()
             case "end" if is_live and slots == 0:
                 yard.report(name, StateType.COMPLETED)
+            case "priority" if is_live:
+                yard.change(name, priority=slots)
             case "limit":
                 limit = slots
                 most = max(most, limit)
