@@ -19,6 +19,7 @@ from towpath_operator.observe import Key
 from towpath_operator.reconcile import automation, occurrences
 from towpath_operator.reconcile.automation_actions import Delivery, MakeRun, SendWebhook, Settle, Tell, Wish
 from towpath_operator.reconcile.automation_observed import ObservedAutomation
+from towpath_operator.reconcile.automation_turn import PLURAL
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.reading import mappings, moment, text, texts
@@ -71,7 +72,7 @@ class Automations:
         self._webhooks = Webhooks(
             self._secrets,
             metrics,
-            heard=lambda namespace, name: wake(Key(automation.PLURAL, namespace, name)),
+            heard=lambda namespace, name: wake(Key(PLURAL, namespace, name)),
             may_send=may_write,
             hosts=hosts,
         )
@@ -79,7 +80,7 @@ class Automations:
     def run_changed(self, old: Body | None, new: Body | None) -> Iterator[Key]:
         """Note a change of a FlowRun; give the automations that have to be looked at."""
         for name in self._desks.run_changed(old, new) if new is not None else ():
-            yield Key(automation.PLURAL, text(new, "metadata", "namespace"), name)
+            yield Key(PLURAL, text(new, "metadata", "namespace"), name)
 
     def changed(self, old: Body | None, new: Body | None) -> None:
         """Note how an automation is now; `new` is None if it is gone."""
@@ -204,7 +205,7 @@ class Automations:
 
     def _settle(self, action: Settle) -> None:
         self._desks.settle(action.namespace, action.automation, action.events)
-        body = self._store.get(automation.PLURAL, action.namespace, action.automation)
+        body = self._store.get(PLURAL, action.namespace, action.automation)
         self._webhooks.settle(text(body, "metadata", "uid"), action.outcomes)
 
     def _tell(self, action: Tell) -> None:

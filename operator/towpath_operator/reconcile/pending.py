@@ -48,13 +48,13 @@ class Pending:
         return cls(event, now, {index: Left() for index in actions})
 
     @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> Pending:
-        """Read what `wire` has written."""
+    def read(cls, entry: Mapping[str, Any], actions: int) -> Pending:
+        """Read what `wire` has written; of so many actions as there are by now."""
         event = read_event(entry)
         left = {
             index: Left(integer(one, "attempts") or 0, moment(one, "nextAt"), text(one, "lastError"))
             for one in mappings(entry, "left")
-            if (index := integer(one, "action")) is not None
+            if (index := integer(one, "action")) is not None and index < actions
         }
         return cls(event, moment(entry, "taken") or event.at, left)
 

@@ -25,8 +25,9 @@ from tests.operator.automations.deciding import (
 from towpath import names
 from towpath.api.v1alpha1.automation import MAX_DEALT, MAX_PENDING
 from towpath.api.v1alpha1.transitions import rfc3339
-from towpath_operator.reconcile.automation import BEHIND, has_begun
+from towpath_operator.reconcile.automation import has_begun
 from towpath_operator.reconcile.automation_actions import Delivery, MakeRun, Outcome, SendWebhook, Settle, Tell, Wish
+from towpath_operator.reconcile.automation_turn import BEHIND
 from towpath_operator.reconcile.decision import ConfirmUnchanged, EmitEvent, PatchStatus
 from towpath_operator.reconcile.occurrences import Occurrence, transitions
 
@@ -81,6 +82,18 @@ def test_edited_actions_change_nothing_else() -> None:
     body["spec"]["actions"] = [{"webhook": {"url": "https://right.example.com"}}]
     (sent,) = of(decide(body, at(6)), SendWebhook)
     assert sent.webhook["url"] == "https://right.example.com"
+
+
+def test_an_action_that_was_taken_out_is_not_waited_for() -> None:
+    """Nothing is done that the spec does not say any more, also within the second after a write."""
+    body = begun(make_automation(FAILED, HOOK, HOOK))
+    body = taken(body, failure(body))
+    body["spec"]["actions"] = [HOOK]
+    assert [
+        one.delivery.action for one in of(decide(body, at(5.5), found=[failure(body, 3, "etl-2")]), SendWebhook)
+    ] == [0]
+    status = after(body, decide(body, at(7)))["status"]
+    assert [one["action"] for one in status["pending"][0]["left"]] == [0]
 
 
 def test_suspended() -> None:
