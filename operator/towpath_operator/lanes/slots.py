@@ -15,15 +15,13 @@ import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from towpath.states import SUSPENDED, StateType
 from towpath_operator.observe import Key
 from towpath_operator.reconcile.claims import LIMITS, Order, is_over, is_suspended
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.reading import integer, mapping, mappings, text
-
-_CODE_RUNS: Final = frozenset({StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING})
 
 
 @dataclass(slots=True)
@@ -187,7 +185,7 @@ def has_rate(limit: Body | None) -> bool:
 def _claims_in(run: Key, body: Body | None) -> Iterator[tuple[Key, _Claim]]:
     """Read what the code of a run wants and has; of one whose process has gone, nothing."""
     state = mapping(body, "status", "state")
-    if is_over(body) or state.get("type") not in _CODE_RUNS or state.get("name") == SUSPENDED:
+    if is_over(body) or (state.get("type") == StateType.PAUSED and state.get("name") == SUSPENDED):
         return
     attempt = integer(body, "status", "attempt") or 0
     is_going = bool(text(body, "metadata", "deletionTimestamp"))

@@ -147,6 +147,18 @@ def test_what_a_run_had_is_free_when_its_process_is_over(end: str) -> None:
     assert yard.granted("run-1", "db") == (1, 1)
 
 
+def test_a_flow_that_is_tried_again_in_its_process_keeps_what_it_has() -> None:
+    """Between two tries its process reports SCHEDULED, and is still there."""
+    yard = yard_with(1, 2)
+    yard.want("run-0", "db", 1, number=1)
+    yard.settle()
+    yard.want("run-1", "db", 1, number=1)
+    yard.report("run-0", StateType.SCHEDULED, "AwaitingRetry")
+    yard.settle()
+
+    assert (yard.granted("run-0", "db"), yard.granted("run-1", "db")) == ((1, 1), (0, 0))
+
+
 def test_a_suspended_limit_grants_everything() -> None:
     """It limits nobody; back in force, it counts what was granted."""
     yard = yard_with(1, 2)
