@@ -47,6 +47,7 @@ class Process:
     message: str = ""
     oom: bool = False
     told_to_stop: bool = False
+    started: datetime = START
     finished: datetime | None = None
 
 
@@ -224,6 +225,8 @@ class Cluster:
             self._finish_job(job, "Complete", "")
         elif "Failed" in phases or not pods:
             self._finish_job(job, "Failed", "BackoffLimitExceeded")
+        elif not status.get("startTime"):  # made anew under a name that had pods before
+            self.api.put("jobs", job | {"status": status | {"startTime": seconds(self.now), "active": 1}})
         elif deadline and (self.now - parsed(status["startTime"])).total_seconds() > deadline:
             for pod in pods:
                 self._ask_to_go(pod)
@@ -442,7 +445,8 @@ class Cluster:
             return
         if run in self.finished_well and labels[JOB_LABEL] not in self.deleted_by_others:
             self._check_not_again(run, attempt)
-        self.processes[pod["metadata"]["name"]] = Process(pod["metadata"]["name"], run, attempt, program)
+        name = pod["metadata"]["name"]
+        self.processes[name] = Process(name, run, attempt, program, started=self.now)
         self._check_one_alive(run)
 
     def _check_one_alive(self, run: str) -> None:
@@ -477,7 +481,7 @@ class Cluster:
     def _container_status(self, process: Process) -> Body:
         state: Body
         if process.alive:
-            phase, state = "Running", {"running": {"startedAt": seconds(START)}}
+            phase, state = "Running", {"running": {"startedAt": seconds(process.started)}}
         else:
             assert process.finished is not None
             phase = "Succeeded" if process.exit_code == 0 else "Failed"
