@@ -148,6 +148,7 @@ class ChangingWorld(World):
     def _put_revision(self, body: Body) -> Body:
         put = self.api.put(REVISIONS, body)
         self.seen.put(REVISIONS, put)
+        self.dirty |= dict.fromkeys(observe.affected_by(self.seen, REVISIONS, put))
         return put
 
     def _as_seen(self, name: str, version: str) -> Body:
