@@ -102,7 +102,7 @@ def step(world: ChangingWorld, move: str, which: int) -> None:
             world.pass_time(7200)
 
 
-@searching(150)
+@searching(80)
 @given(
     programs=st.lists(st.sampled_from(["succeed", "vanish", "oom", "fail", "silent"]), min_size=1, max_size=3),
     by=st.sampled_from(["flowRef", "deploymentRef"]),
