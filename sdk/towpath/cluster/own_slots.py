@@ -5,26 +5,37 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from towpath.concurrency.nowhere import Nowhere
+from towpath.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from towpath.cluster.slots import ClusterSlots
+    from towpath.concurrency.port import Slots
 
+_IN_A_HELPER: Final = (
+    "This process was started by the code of a run in a cluster, and slots are counted in the process of the run's flow"
+    " alone. Ask for them there, or in a task: tasks in process pools and on Dask ask there by themselves."
+)
+_WITHOUT_ACCESS: Final = (
+    "A container with a command of its own has no access to the Kubernetes API unless its pod template gives it some:"
+    " serviceAccountName: towpath-runner, automountServiceAccountToken: true."
+)
 _of_process: ClusterSlots | None = None
 _making = threading.RLock()
 _is_forked = False
 
 
-def slots_of_process() -> ClusterSlots | None:
-    """Give the limits for the run that this process is an attempt of; None if it is only a helper of such a process.
-
-    Raises:
-        ConfigurationError: its environment does not say how to reach the cluster.
-    """
+def slots_of_process() -> Slots:
+    """Give the limits for the run that this process is an attempt of, if it may ask for slots for it."""
     global _of_process
     with _making:
-        if _of_process is None and not _is_forked:
-            _of_process = _made()
+        if _of_process is None:
+            made = Nowhere(_IN_A_HELPER) if _is_forked else _made()
+            if isinstance(made, Nowhere):
+                return made
+            _of_process = made
         return _of_process
 
 
@@ -34,23 +45,27 @@ def close_slots() -> None:
         _of_process.close()
 
 
-def _made() -> ClusterSlots | None:
+def _made() -> ClusterSlots | Nowhere:
     from towpath.cluster.launcher import launcher_of_process
     from towpath.cluster.own_watch import own_watch
     from towpath.cluster.slots import ClusterSlots
 
     if (launcher := launcher_of_process()) is not None:
         if launcher.process != os.getpid():
-            return None
+            return Nowhere(_IN_A_HELPER)
         return ClusterSlots(launcher.cluster, launcher.own, own_watch())
     from towpath.cluster.connect import connect
     from towpath.cluster.own import own_run
 
     own = own_run(os.environ)
     if own is None or own.entrypoint:  # the run has its engine elsewhere, and slots are counted there
-        return None
+        return Nowhere(_IN_A_HELPER)
+    try:
+        cluster = connect(namespace=own.namespace or None)
+    except ConfigurationError:
+        return Nowhere(_WITHOUT_ACCESS)
     atexit.register(close_slots)
-    return ClusterSlots(connect(namespace=own.namespace or None), own, own_watch())
+    return ClusterSlots(cluster, own, own_watch())
 
 
 def _after_fork() -> None:

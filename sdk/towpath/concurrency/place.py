@@ -9,10 +9,6 @@ from towpath.concurrency.port import Slots
 from towpath.context import current
 from towpath.names import ENV_RUN
 
-_IN_A_HELPER = (
-    "This process was started by the code of a run in a cluster, and slots are counted in the process of the run's flow"
-    " alone. Ask for them there, or in a task: tasks in process pools and on Dask ask there by themselves."
-)
 _SWITCHED_OFF = (
     "Limits are kept in the history, which is switched off: TOWPATH_HISTORY is 'off'. Unset it, or name a file in it."
 )
@@ -26,7 +22,7 @@ def slots() -> Slots:
     if os.environ.get(ENV_RUN):
         from towpath.cluster.own_slots import slots_of_process
 
-        return slots_of_process() or Nowhere(_IN_A_HELPER)
+        return slots_of_process()
     from towpath.history.place import history_file
 
     path = history_file()
