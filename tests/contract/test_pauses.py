@@ -17,6 +17,7 @@ from towpath.cluster.console import Console
 from towpath.cluster.http import HttpCluster
 from towpath.cluster.listening import LISTEN_SECONDS
 from towpath.cluster.steering import ClusterSteering
+from towpath.cluster.stopping import TOLD_TO_STOP
 from towpath.errors import NoSuchRun, NotPausedError, ParameterError, PauseError
 from towpath.pausing.asking import ask
 from towpath.pausing.port import Begun, Next
@@ -24,7 +25,7 @@ from towpath.pausing.resuming import resume
 from towpath.pausing.waiting import waited
 
 FLOWS = """
-import asyncio, threading, time
+import asyncio, signal, threading, time
 from pathlib import Path
 from pydantic import Field, field_validator
 from towpath import flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
@@ -103,6 +104,15 @@ def asks_twice_at_once() -> list[str]:
 @flow(inline=True)
 def asks_inline(name: str) -> str:
     return name + pause_flow_run(wait_for_input=str, key=name, timeout=None)
+
+@flow
+def deaf() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
 
 @flow
 def wants_too_much() -> None:
@@ -290,6 +300,19 @@ def test_a_run_that_waits_can_be_cancelled(pods: LocalPods) -> None:
     pods.api.set_status("top", state=CANCELLING)
     pods.terminate("top")
     assert pods.ended(timeout=SECONDS)["state"]["type"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("by", ["spec", "state"])
+def test_a_run_that_is_killed_ends_itself_whatever_its_code_does(pods: LocalPods, by: str) -> None:
+    """Also one that ignores SIGTERM, and that a kubelet would wait for: by its own spec, or because one above is killed."""
+    pods.create("deaf")
+    pods.reached("RUNNING", timeout=SECONDS)
+    if by == "spec":
+        pods.api.set_spec("top", cancel=True, cancelMode="Now")
+    else:
+        pods.api.set_status("top", state={**CANCELLING, "reason": "CancelledNow"})
+    assert pods.exited(timeout=SECONDS) == TOLD_TO_STOP
+    assert status(pods)["state"]["type"] in {"RUNNING", "CANCELLING"}, "the operator writes the end"
 
 
 def test_several_flows_of_one_process_wait_side_by_side(pods: LocalPods, steering: ClusterSteering) -> None:

@@ -224,7 +224,8 @@ def _wait(attempt: _Attempt, waiting: Waiting, left: float) -> Decision:
 def _cancel(attempt: _Attempt, wish: Wish) -> Decision:
     """Tell the process to stop, and wait for it no longer than it was promised."""
     run, bound = attempt.run, (KILL_SECONDS if wish.is_now else attempt.terms.grace_seconds) + _CANCEL_SLACK
-    stop: tuple[Action, ...] = (*remove_job(run, attempt.job), *(kill_pods(run, attempt.pods) if wish.is_now else ()))
+    killed = kill_pods(run, attempt.pods) if wish.is_now else ()
+    stop: tuple[Action, ...] = (*killed, *remove_job(run, attempt.job))
     if not attempt.cancelling or (wish.is_now and run.reason != wish.reason):
         cancelling = run.becomes(StateType.CANCELLING, attempt.now, reason=wish.reason, message=wish.message)
         return Decision((*wish.confirm, cancelling, *stop), bound)
@@ -260,5 +261,5 @@ def _over(
     first = (confirm,) if confirm is not None and wish is None else ()
     if wish is not None:
         killed = kill_pods(run, attempt.pods) if wish.is_now else ()
-        return Decision((*first, *actions, *remove_job(run, attempt.job), *killed))
+        return Decision((*first, *actions, *killed, *remove_job(run, attempt.job)))
     return Decision((*first, *actions, *(stop_job(run, attempt.job) if stop else ())))

@@ -74,7 +74,11 @@ def remove_job(run: Run, job: Body | None) -> tuple[DeleteJob, ...]:
 
 
 def kill_pods(run: Run, pods: Sequence[Body]) -> tuple[KillPod, ...]:
-    """Build the actions that end what a run's pods are at without a grace period, but for those that go so already."""
+    """Build the actions that end what a run's pods are at without a grace period, but for those that go so already.
+
+    They come before the Job is deleted: its pods would be told to go with the grace period that they were promised, and
+    a kubelet that has begun to wait for that does not shorten it.
+    """
     return tuple(
         KillPod(run.namespace, text(pod, "metadata", "name"), text(pod, "metadata", "uid"))
         for pod in own_pods(run, None, pods)

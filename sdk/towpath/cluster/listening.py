@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from towpath import names
+from towpath.cluster.standing import is_killed
+from towpath.cluster.stopping import TOLD_TO_STOP
 from towpath.errors import PauseError
 from towpath.history.wishes import ANY, WISHES
 
@@ -72,8 +74,10 @@ class Listening:
 
 
 def hear(run: Body | None) -> None:
-    """Take note of what is wished of the run of this process."""
+    """Take note of what is wished of the run of this process; end it if that is to be killed."""
     spec: dict[str, Any] = {} if run is None else run["spec"]
+    if run is not None and is_killed(run):
+        os._exit(TOLD_TO_STOP)  # a kubelet that waits for a grace period already does not end it any sooner
     if spec.get("suspend"):
         WISHES[ANY] = True
     elif spec.get("pause"):

@@ -51,6 +51,12 @@ def wants_cancel(run: Body) -> bool:
     )
 
 
+def is_killed(run: Body) -> bool:
+    """Tell whether a run is cancelled without a grace period: by its spec, or because of one above it."""
+    state, spec = (run.get("status") or {}).get("state") or {}, run["spec"]
+    return state.get("reason") == Reason.CANCELLED_NOW or bool(spec.get("cancel") and spec.get("cancelMode") == "Now")
+
+
 def cancel_reason(run: Body) -> Reason:
     """Tell why the run is being cancelled."""
     state = (run.get("status") or {}).get("state") or {}
