@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ MOST_BYTES = 300 * 2**20
 MOST_RECONCILE_SECONDS = 0.05
 _HISTOGRAM = "towpath_operator_reconcile_duration_seconds"
 _PACE_SECONDS = 0.25
+_TELL_EVERY = 2000
 
 
 async def measure(bench: Bench) -> None:
@@ -78,11 +80,13 @@ async def measure(bench: Bench) -> None:
 
 async def _copy(bench: Bench, namespace: str, ended: Mapping[str, Any], count: int) -> None:
     """Make runs that have ended as this one has; nobody is at work who would begin them."""
-    say(f"  {count:,} copies of a run that has ended …")
+    made = itertools.count(1)
     patch = [{"op": "add", "path": "/status", "value": ended["status"]}]
 
     async def one(name: str) -> None:
         await bench.api.client.create(FLOWRUNS, namespace, custom("FlowRun", name, ended["spec"]))
         await bench.api.client.patch(FLOWRUNS, namespace, name, patch, "status")
+        if (number := next(made)) % _TELL_EVERY == 0:
+            say(f"  {number:,} of {count:,} copies of a run that has ended")
 
     await bench.api.each(one, [serial("ended") for _ in range(count)])
