@@ -60,17 +60,18 @@ class Team:
         return f"{group}/namespaces/{self.name}/{plural}" + (f"/{name}" if name else "")
 
     def begin(self) -> None:
-        """Apply a schedule of every two seconds, whose runs end without a pod: their parameters do not fit."""
-        schema = {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}
-        self._create("Flow", "flows", "strict", {"image": self.image, "command": ["true"], "parameters": schema})
+        """Apply a schedule of every two seconds, whose runs end without a pod: the Flow that they wait for never comes."""
         schedules = [{"name": "ticks", "intervalSeconds": 2}]
-        spec = {"flowRef": "strict", "schedules": schedules, "missedRunPolicy": "All"}
-        self._create("Deployment", "deployments", "ticks", spec)
+        spec = {"flowRef": "nowhere", "schedules": schedules, "missedRunPolicy": "All", "pendingTimeoutSeconds": 5}
+        body = {"apiVersion": names.API_VERSION, "kind": "Deployment", "metadata": {"name": "ticks"}, "spec": spec}
+        self.kube.create(self.path("deployments"), body)
 
     def start(self, name: str, **flow: object) -> None:
         """Start a run that completes."""
         parameters = {"seconds": 20} if "entrypoint" in flow else {}
-        self._create("FlowRun", "flowruns", name, {"flow": {"image": self.image, **flow}, "parameters": parameters})
+        spec = {"flow": {"image": self.image, **flow}, "parameters": parameters}
+        body = {"apiVersion": names.API_VERSION, "kind": "FlowRun", "metadata": {"name": name}, "spec": spec}
+        self.kube.create(self.path("flowruns"), body)
         self.promises[name] = COMPLETED
 
     def runs(self) -> list[Body]:
@@ -90,10 +91,6 @@ class Team:
         """Give all that happened."""
         left = {plural: self.kube.items(self.path(plural)) for plural in ("flowruns", "deployments")}
         return History(read(log, self.name), left, (), self.promises)
-
-    def _create(self, kind: str, plural: str, name: str, spec: Body) -> None:
-        body = {"apiVersion": names.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-        self.kube.create(self.path(plural), body)
 
 
 @pytest.fixture
