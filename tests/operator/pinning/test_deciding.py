@@ -161,3 +161,23 @@ def test_one_that_no_run_names_is_marked_before_it_goes() -> None:
 def test_one_that_a_run_names_stays(observed: ObservedRevision) -> None:
     """As long as a run that names it is there, whether it has ended or not: it may be tried again."""
     assert revision.decide(observed, now) == Decision()
+
+
+@pytest.mark.parametrize("flow", [None, {"image": "a:1", "entrypoint": "a:b"}], ids=["of a Flow", "of its own"])
+def test_the_template_of_the_queue_is_kept_too(flow: dict[str, Any] | None) -> None:
+    """A Queue whose template changes, or that goes, changes no run that has begun in it."""
+
+    def queue(label: str) -> dict[str, Any]:
+        return {"metadata": {"name": "q"}, "spec": {"limit": 3, "template": {"metadata": {"labels": {"of": label}}}}}
+
+    spec = {"queue": "q"}
+    run = make_flowrun(flow=flow, parameters={"x": 1}, spec=spec)
+    first = decide(ObservedFlowRun(run, flow=None if flow else FLOW, queue=queue("first")))
+    kept = revision_in(job_in(first).revision)
+    assert kept
+    assert dict(kept.queue) == {"template": queue("first")["spec"]["template"]}
+    later = make_flowrun(flow=flow, parameters={"x": 1}, spec=spec, status=AWAITING | {"revision": kept.name})
+    for now_there in (queue("second"), None):
+        again = decide(ObservedFlowRun(later, queue=now_there, revision=kept))
+        assert job_in(again).manifest["spec"]["template"]["metadata"]["labels"]["of"] == "first"
+        assert status_after(later, again)["revision"] == kept.name
