@@ -65,7 +65,7 @@ class LocalWebhook:
                 ready.set()
                 await self._stop.wait()
             async with asyncio.timeout(60):  # the API server is told that its connections are closed, and says so too
-                while len(self._loop._selector.get_map()) > 1:  # type: ignore[attr-defined]
+                while len(self._loop._selector.get_map()) > 1:  # type: ignore[attr-defined] # noqa: ASYNC110 no event tells
                     await asyncio.sleep(0.05)
 
         thread = threading.Thread(target=asyncio.run, args=(live(),))

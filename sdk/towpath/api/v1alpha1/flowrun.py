@@ -119,9 +119,9 @@ class FlowRunSpec(Model):
     result_storage: Annotated[str, Field(max_length=512)] | None = None
     """Where a result too large for the status goes: a path or any fsspec URL that the run and its readers reach."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """For how long after its end the run is kept, whatever its deployment's history says; 0: not at all. It may change as
-    long as the run is there. Without it that history counts, and the operator's setting, which by default keeps runs
-    for ever."""
+    """For how long after its end the run is kept, whatever its deployment's history says; 0: not at all. It may change
+    as long as the run is there. Without it that history counts, and the operator's setting, which by default keeps
+    runs for ever."""
 
 
 #: What may be asked of a run that there is.
