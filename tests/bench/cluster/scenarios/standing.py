@@ -65,7 +65,7 @@ async def measure(bench: Bench) -> None:
         Finding("operator that knows of nothing, memory", mebibytes(empty)),
         Finding("what a run adds to it, of such as stand there", f"{each / 1024:.1f} KiB"),
         Finding(f"{standing}: operator, from its start until it is ready", f"{ready:.1f} s"),
-        Finding(f"{standing}: operator at rest, share of a core", f"{100 * idle:.1f} %"),
+        Finding(f"{standing}: operator at rest, share of a core", f"{100 * idle:.2f} %"),
         at_most(
             f"{standing}, {rate}: a FlowRun looked at, p99 (upper bound of the histogram's bucket)",
             1000 * p99,
