@@ -139,7 +139,10 @@ def test_resources_that_are_not_installed_at_all_are_told() -> None:
     """The API server does not know the group."""
     sender = cluster()
     del sender.answers[f"GET {OPENAPI}"]
-    assert found(sender)["Resources"].said == "Flow, Deployment, FlowRun of towpath.dev/v1alpha1 not installed"
+    assert (
+        found(sender)["Resources"].said
+        == "Flow, Deployment, FlowRun, Queue, ConcurrencyLimit, Automation of towpath.dev/v1alpha1 not installed"
+    )
 
 
 def test_rights_that_are_lacking_are_named() -> None:
