@@ -172,6 +172,8 @@ class BuiltCluster:
             if not self.node.component(component.program):
                 say(f"{component.name} was not running")
                 self._start(component.name)
+                if component.name == "apiserver":
+                    self._await("apiserver")  # without one, what comes after it ends at once
 
     def _start(self, name: str) -> None:
         if self.node.component(components.BY_NAME[name].program):
