@@ -20,7 +20,9 @@ from towpath_operator.reconcile.claims import is_at_work
 RUNS = ("first", "second", "third", "fourth")
 #: A new leader lists what there is before it writes, so it does not come behind what the old one did.
 STEPS = st.lists(
-    st.tuples(st.sampled_from([move for move in MOVES if move != "fail over"]), st.integers(0, 7)), max_size=70
+    st.tuples(st.sampled_from([move for move in MOVES if move != "fail over"]), st.integers(0, 7)),
+    min_size=20,
+    max_size=70,
 )
 
 

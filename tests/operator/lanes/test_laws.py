@@ -35,7 +35,7 @@ MOVES = [
     "restart",
     "delete",
 ]
-STEPS = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 30), st.integers(0, 31)), max_size=50)
+STEPS = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 30), st.integers(0, 31)), min_size=15, max_size=60)
 
 
 class Lived(Yard):
@@ -124,6 +124,10 @@ class Lived(Yard):
 
     def take(self, name: str) -> None:
         """Decide about a run; if it begins, there must be room for it, and for all who come before it."""
+        for index, (in_flight, _) in enumerate(self.in_flight):
+            if in_flight == name:  # a run is looked at by one worker at a time
+                self.deliver(index)
+                break
         held_before = name in self.working()
         decision = self.decide(name)
         self.in_flight.append((name, decision))

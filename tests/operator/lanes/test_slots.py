@@ -272,6 +272,7 @@ MOVES = st.lists(
         st.integers(0, 3),
         st.integers(0, 4),
     ),
+    min_size=8,
     max_size=60,
 )
 

@@ -147,7 +147,7 @@ class Yard:
         """Do what was decided, or the first steps of it; tell whether the API took it."""
         for action in decision.actions[:steps]:
             match action:
-                case CreateJob(manifest=manifest):
+                case CreateJob(manifest=manifest) if not self.body("jobs", manifest["metadata"]["name"]):
                     metadata = manifest["metadata"] | {"uid": f"job-{self.version}", "namespace": NAMESPACE}
                     job = self._store(
                         "jobs", {**manifest, "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}
