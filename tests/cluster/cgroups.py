@@ -6,6 +6,7 @@ other's pods.
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -60,7 +61,9 @@ def processes_in(name: str) -> dict[int, str]:
     """Return the processes of all containers below a cgroup: by pid, the path of the container's own cgroup."""
     found = {}
     for hierarchy in _hierarchies():
-        for file in (hierarchy / name).rglob("cgroup.procs"):
+        for folder, _, files in os.walk(hierarchy / name):  # which bears with folders that go while it walks
             with suppress(OSError):  # its container has ended
-                found |= dict.fromkeys(map(int, file.read_text().split()), str(file.parent.relative_to(hierarchy)))
+                if "cgroup.procs" in files:
+                    pids = (Path(folder) / "cgroup.procs").read_text().split()
+                    found |= dict.fromkeys(map(int, pids), str(Path(folder).relative_to(hierarchy)))
     return found
