@@ -133,7 +133,8 @@ class Lived(Yard):
         self.in_flight.append((name, decision))
         if held_before or not begins(decision):
             return
-        ahead = [run for run in self.waiting() if run != name and self.order(run) < self.order(name)]
+        leaving = {run for run, decided in self.in_flight if not decided.waits}
+        ahead = [run for run in self.waiting() if run not in leaving and self.order(run) < self.order(name)]
         for lane in self.under[name]:
             counted = self.counted(lane)
             if name not in counted:
