@@ -31,7 +31,10 @@ OPERATORS = ("first", "second")
 NAME = "towpath-operator"  # as the chart calls account and Lease
 IDENTITY = f"system:serviceaccount:{SYSTEM}:{NAME}"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
-END_SECONDS = 240.0  # within which all runs end once all is well again
+PENDING_SECONDS = (
+    180  # a container that a killed kubelet had only created is never started: that run ends by its deadline
+)
+END_SECONDS = 2.0 * PENDING_SECONDS  # within which all runs end once all is well again
 T = TypeVar("T")
 
 
@@ -94,7 +97,11 @@ class Round:
         self.kube.delete(f"{LEASES}/{NAME}")
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
         self.kube.create(LEASES, body)  # one that is missing is left alone for a while
-        environ = {"TOWPATH_OPERATOR_NAMESPACES": self.name, "TOWPATH_OPERATOR_LEASE": f"{SYSTEM}/{NAME}"}
+        environ = {
+            "TOWPATH_OPERATOR_NAMESPACES": self.name,
+            "TOWPATH_OPERATOR_LEASE": f"{SYSTEM}/{NAME}",
+            "TOWPATH_OPERATOR_PENDING_TIMEOUT_SECONDS": str(PENDING_SECONDS),
+        }
         with Proxy(self.kube, OPERATORS, IDENTITY, seed) as proxy:
             replicas = {name: Replica(name, proxy.seats[name].port, self.folder, environ) for name in OPERATORS}
             try:
