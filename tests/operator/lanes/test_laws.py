@@ -47,6 +47,7 @@ class Lived(Yard):
         self.under: dict[str, frozenset[str]] = {}
         self.parents: dict[str, str] = {}
         self.in_flight: list[tuple[str, Decision]] = []
+        self.stays: dict[str, bool] = {}  # whether the last decision about a run, written or not, is that it waits
         self.put("flows", "main", {"image": "image:1", "entrypoint": "flows:main"})
         for lane, limit in zip(LANES, limits, strict=True):
             self.limit(lane, limit)
@@ -131,10 +132,10 @@ class Lived(Yard):
         held_before = name in self.working()
         decision = self.decide(name)
         self.in_flight.append((name, decision))
+        self.stays[name] = decision.waits
         if held_before or not begins(decision):
             return
-        leaving = {run for run, decided in self.in_flight if not decided.waits}
-        ahead = [run for run in self.waiting() if run not in leaving and self.order(run) < self.order(name)]
+        ahead = [run for run in self.waiting() if self.stays.get(run, True) and self.order(run) < self.order(name)]
         for lane in self.under[name]:
             counted = self.counted(lane)
             if name not in counted:
@@ -207,6 +208,7 @@ def step(yard: Lived, move: str, which: int, what: int) -> None:
             yard.limit("queues/a", what % 4, suspend=True)
         case "restart":
             yard.in_flight.clear()
+            yard.stays.clear()
             yard.restart()
         case "delete" if live:
             run = live[which % len(live)]
