@@ -301,7 +301,7 @@ class Lanes:
         self, run: StandingRun, order: Order, stand: Stand, counted: frozenset[Key], lent: frozenset[Key]
     ) -> None:
         """Bring a run from where it stands in its lanes to where it is to stand."""
-        before = (run.order, run.stand, run.counted)
+        before, was_lent = (run.order, run.stand, run.counted), run.lent
         if before == (order, stand, counted) and run.lent == lent:
             return
         for at in run.counted | counted:
@@ -316,9 +316,11 @@ class Lanes:
         self._recount(run, -1)
         run.order, run.stand, run.counted, run.lent = order, stand, counted, lent
         self._recount(run, 1)
-        is_new = before != (order, stand, counted)
+        is_new = before != (order, stand, counted) or was_lent != lent
         if stand is Stand.WAITS and is_new and not any(True for _ in self._behind(run)):
             self._woken[run.key] = None
+        for at in counted if stand is Stand.WAITS and is_new else ():
+            self._offer(at, ())  # it may tie lanes to one in which others need not stand behind it
 
     def _move(self, run: StandingRun, at: Key, old: Stand, new: Stand, order: Order) -> None:
         lane = self._lane_of(at)
