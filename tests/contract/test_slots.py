@@ -389,12 +389,11 @@ def test_a_process_that_ends_gives_back_what_it_has(place: ClusterPlace) -> None
     """What the next process of the same attempt wants is not taken for what the last one had."""
     place.set("db", 1)
     (slots, _), *_ = place.runs.values()
-    block = concurrency("db")
-    block.__enter__()
-    slots.close()
-    assert "slotsWanted" not in place.status(slots)
-    with pytest.raises(ConcurrencySlotAcquisitionError, match="about to end"), concurrency("db"):
-        pytest.fail("the process ends")
+    with concurrency("db"):
+        slots.close()
+        assert "slotsWanted" not in place.status(slots)
+        with pytest.raises(ConcurrencySlotAcquisitionError, match="about to end"), concurrency("db"):
+            pytest.fail("the process ends")
 
 
 @only_clusters
