@@ -95,7 +95,9 @@ class Terminal:
         return self.text
 
     def _read(self) -> bool:
-        if not select.select([self._master], [], [], 0.1)[0]:
+        poll = select.poll()  # which, unlike `select`, takes a descriptor of any number
+        poll.register(self._master, select.POLLIN)
+        if not poll.poll(100):
             return True
         try:
             data = os.read(self._master, 65536)
