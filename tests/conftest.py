@@ -18,11 +18,14 @@ from tests.e2e.runs import NAMESPACE, Runs
 from tests.installation import Installation, install
 from tests.kube import Kube
 
+from towpath.loggers import configure
+
 FLOWS = Path(__file__).parent / "e2e" / "flows"
 
 os.environ["TOWPATH_HISTORY"] = "off"  # the tests of the history itself name files of their own
 _no_settings = tempfile.TemporaryDirectory(prefix="towpath-tests-")
 os.environ["XDG_CONFIG_HOME"] = _no_settings.name  # nor are the settings the user's
+configure()  # it is done once: within a test that changes levels for a while, it would not last
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it so for what it starts in the background,
     signal.signal(signal.SIGINT, signal.default_int_handler)  # and processes of tests would inherit that
 # How long an example takes is the machine's business, and no promise of ours.
