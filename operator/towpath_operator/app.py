@@ -320,9 +320,9 @@ class Operator:
                 log.info("%s %s %s", state.get("type"), state.get("reason", ""), state.get("message", ""), extra=about)
         if plural == "deployments":
             self._metrics.schedules.deployment_changed(old, new)
-            self._queue.add(key_of(plural, body)._replace(plural=observe.HISTORY))
+            self._queue.add(observe.key_of(plural, body)._replace(plural=observe.HISTORY))
         if new is None:
-            self._queue.forget(key_of(plural, body))
+            self._queue.forget(observe.key_of(plural, body))
         if plural == "automations":
             self._automations.changed(old, new)
         for key in observe.affected_by(self._view, plural, body, deleted=new is None):
@@ -440,8 +440,3 @@ class Operator:
             raise decision.bug
         await self._applier.apply(decision)
         return decision.requeue_after
-
-
-def key_of(plural: str, body: Body) -> observe.Key:
-    """Give the key of an object."""
-    return observe.Key(plural, body["metadata"]["namespace"], body["metadata"]["name"])

@@ -47,6 +47,11 @@ class Key(NamedTuple):
     name: str
 
 
+def key_of(plural: str, body: Body | None) -> Key:
+    """Give the key of an object."""
+    return Key(plural, text(body, "metadata", "namespace"), text(body, "metadata", "name"))
+
+
 class View(Protocol):
     """What observing needs of the store: look-ups of bodies, all in memory; None or empty where there is nothing."""
 

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from towpath import names
+from towpath.api.v1alpha1.concurrency_limit import MAX_HOLDERS
 from towpath_operator.lanes import words
 from towpath_operator.lanes.conflicts import DEPLOYMENTS, Conflicts, age
 from towpath_operator.lanes.lane import Lane
 from towpath_operator.lanes.runs import NO_LANES, Stand, StandingRun, discard
 from towpath_operator.lanes.slots import Slots, has_rate
-from towpath_operator.observe import Key
+from towpath_operator.observe import Key, key_of
 from towpath_operator.reconcile.claims import (
     LIMITS,
     QUEUES,
@@ -38,7 +39,7 @@ from towpath_operator.reconcile.claims import (
     tags_of,
 )
 from towpath_operator.reconcile.decision import CreateJob, Decision
-from towpath_operator.reconcile.lane_status import HOLDERS, ObservedLane
+from towpath_operator.reconcile.lane_status import ObservedLane
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.reading import integer, mapping, text
 from towpath_operator.reconcile.verdicts import GOES, Turn
@@ -161,13 +162,13 @@ class Lanes:
     def observed(self, at: Key, body: Body) -> ObservedLane:
         """Tell how full the lane of an object is."""
         lane = self._lanes.get(at) or Lane()
-        first = sorted(lane.holders.items(), key=lambda item: age(item[1]))[:HOLDERS]
+        first = sorted(lane.holders.items(), key=lambda item: age(item[1]))[:MAX_HOLDERS]
         lacking, code = self._slots.lacking(at), self._slots.holders(at)
         return ObservedLane(
             body,
             active=len(lane.holders) + sum(slots for _, slots in code),
             waiting=lane.waiting + len(lacking),
-            holders=[*((key.name, 1) for key, _ in first), *code][:HOLDERS],
+            holders=[*((key.name, 1) for key, _ in first), *code][:MAX_HOLDERS],
             lacking=lacking,
         )
 
@@ -184,7 +185,7 @@ class Lanes:
 
     def _run_changed(self, old: Body | None, new: Body | None) -> None:
         body = new if new is not None else old
-        key = _key_of("flowruns", body)
+        key = key_of("flowruns", body)
         known = self._runs.get(key)
         if is_over(new) or (known is not None and known.uid != text(new, "metadata", "uid")):
             self._forget(key)
@@ -373,7 +374,7 @@ class Lanes:
         self._offer(at, lane.change(limit, is_open=is_open, taken=lane.taken))
 
     def _lane_changed(self, plural: str, old: Body | None, new: Body | None) -> None:
-        at = _key_of(plural, new if new is not None else old)
+        at = key_of(plural, new if new is not None else old)
         if plural != DEPLOYMENTS:
             (self._objects.add if new is not None else self._objects.discard)(at)
         if plural == LIMITS:
@@ -439,7 +440,3 @@ class Lanes:
             wider = tied.union(*(lanes for lanes in self._lines if lanes & tied))
             tied, grows = wider, wider != tied
         return tied
-
-
-def _key_of(plural: str, body: Body | None) -> Key:
-    return Key(plural, text(body, "metadata", "namespace"), text(body, "metadata", "name"))

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from towpath.api.v1alpha1.concurrency_limit import MAX_HOLDERS
 from towpath.api.v1alpha1.transitions import rfc3339
 from towpath_operator.reconcile.bucket import Draught, draw
 from towpath_operator.reconcile.claims import LIMITS, QUEUES, is_suspended
@@ -24,8 +25,6 @@ from towpath_operator.reconcile.resolve import check_template
 
 #: How long the counts may lag behind: runs come and go faster than a status should be written.
 COUNT_SECONDS: Final = 5.0
-#: How many holders of a limit are named.
-HOLDERS: Final = 20
 
 
 class Word(StrEnum):
@@ -93,7 +92,7 @@ def _counts(
     body = observed.body
     wanted: dict[str, Any] = {"active": observed.active, "waiting": observed.waiting}
     if plural == LIMITS:
-        wanted["holders"] = [{"run": name, "slots": slots} for name, slots in observed.holders[:HOLDERS]] or None
+        wanted["holders"] = [{"run": name, "slots": slots} for name, slots in observed.holders[:MAX_HOLDERS]] or None
     changed = changes(body, wanted)
     if not changed:
         return {}, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,7 @@ LIMIT_RULES = (
     ),
 )
 #: How many holders a status names; the others are counted.
-MAX_HOLDERS = 20
+MAX_HOLDERS: Final = 20
 
 
 class ConcurrencyLimitSpec(Model):
