@@ -22,12 +22,13 @@ from towpath_operator.lanes import words
 from towpath_operator.lanes.conflicts import DEPLOYMENTS, Conflicts, age
 from towpath_operator.lanes.lane import Lane
 from towpath_operator.lanes.runs import NO_LANES, Stand, StandingRun, discard
-from towpath_operator.lanes.slots import Slots, has_rate
+from towpath_operator.lanes.slots import Slots
 from towpath_operator.observe import Key, key_of
 from towpath_operator.reconcile.claims import (
     LIMITS,
     QUEUES,
     Order,
+    has_rate,
     is_at_work,
     is_over,
     is_suspended,

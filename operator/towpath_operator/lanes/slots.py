@@ -19,7 +19,7 @@ from typing import Any
 
 from towpath.states import SUSPENDED, StateType
 from towpath_operator.observe import Key
-from towpath_operator.reconcile.claims import LIMITS, Order, is_over, is_suspended
+from towpath_operator.reconcile.claims import LIMITS, Order, has_rate, is_over, is_suspended
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.reading import integer, mapping, mappings, text
 
@@ -175,11 +175,6 @@ class Slots:
     def _waiting(self, at: Key) -> Iterable[_Claim]:
         waiting = [claim for claim in self._claims.get(at, {}).values() if claim.lacks and not claim.is_lent]
         return sorted(waiting, key=lambda claim: (claim.priority, claim.serial, claim.run.name))
-
-
-def has_rate(limit: Body | None) -> bool:
-    """Tell whether slots of a limit are taken at a rate."""
-    return bool(text(limit, "spec", "slotDecayPerSecond"))
 
 
 def _claims_in(run: Key, body: Body | None) -> Iterator[tuple[Key, _Claim]]:

@@ -59,7 +59,7 @@ def draw(limit: Body, lacking: Sequence[tuple[str, int]], now: datetime) -> Drau
         level += sum(gives.values())
         fields = {"takenAt": rfc3339(now), "takenMillis": math.ceil(level * 1000)}
     waits = most > 0 and sum(slots for _, slots in lacking) > sum(gives.values())
-    if not rate or not (waits or level):
+    if not (waits or level):
         return Draught(fields, gives, level=level)
     due_in = (level - (most - 1) if waits else level) / rate
     return Draught(fields, gives, min(max(due_in, _GATHER_SECONDS), _LONGEST_SECONDS), level)

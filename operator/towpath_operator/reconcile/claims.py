@@ -57,6 +57,11 @@ def tag_of_runs(limit: Body | None) -> str:
     return text(limit, "spec", "tag") if text(limit, "spec", "appliesTo") == "Runs" else ""
 
 
+def has_rate(limit: Body | None) -> bool:
+    """Tell whether slots of a ConcurrencyLimit are taken at a rate; one of 0 is none, as on one machine."""
+    return bool(text(limit, "spec", "slotDecayPerSecond").strip("0."))
+
+
 def is_over(run: Body | None) -> bool:
     """Tell whether a run has ended, or is not there."""
     return run is None or text(run, "status", "state", "type") in TERMINAL

@@ -13,13 +13,13 @@ from typing import Any, Final
 from towpath.api.v1alpha1.concurrency_limit import MAX_HOLDERS
 from towpath.api.v1alpha1.transitions import rfc3339
 from towpath_operator.reconcile.bucket import Draught, draw
-from towpath_operator.reconcile.claims import LIMITS, QUEUES, is_suspended
+from towpath_operator.reconcile.claims import LIMITS, QUEUES, has_rate, is_suspended
 from towpath_operator.reconcile.conditions import Condition, changes, condition, patch_of, with_conditions
 from towpath_operator.reconcile.decision import Decision
 from towpath_operator.reconcile.guard import guarded
 from towpath_operator.reconcile.observed import Body
 from towpath_operator.reconcile.pods import is_deleting
-from towpath_operator.reconcile.reading import integer, mapping, moment, text
+from towpath_operator.reconcile.reading import integer, mapping, moment
 from towpath_operator.reconcile.ready import TYPE as READY
 from towpath_operator.reconcile.resolve import check_template
 
@@ -62,7 +62,7 @@ def _decide(plural: str, observed: ObservedLane, now: datetime) -> Decision:
         "observedGeneration": integer(body, "metadata", "generation"),
     }
     drawn = Draught()
-    if text(body, "spec", "slotDecayPerSecond"):
+    if has_rate(body):
         drawn = draw(body, () if is_suspended(body) else observed.lacking, now)
         is_told = drawn.fields or not drawn.level  # in between it falls all the time: nothing to write for its own sake
         active = math.ceil(drawn.level) if is_told else integer(body, "status", "active") or 0

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from towpath import names
 from towpath.states import Reason
-from towpath_operator.reconcile.claims import queue_of
+from towpath_operator.reconcile.claims import has_rate, queue_of
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
 from towpath_operator.reconcile.parameters import check_parameters
 from towpath_operator.reconcile.problem import Problem
@@ -167,7 +167,7 @@ def _missing_lane(observed: ObservedFlowRun, run: Run) -> Missing | Problem | No
         if limit is None:
             said = f"There is no ConcurrencyLimit {name!r} in namespace {run.namespace!r}. Apply it, or name another."
             return Missing(Reason.LIMIT_NOT_FOUND, said, f"ConcurrencyLimit {name}")
-        if text(limit, "spec", "slotDecayPerSecond"):
+        if has_rate(limit):
             return _invalid(
                 f"ConcurrencyLimit {name!r} has a rate, slotDecayPerSecond: it is for code in runs, not for runs. Name"
                 " one without."

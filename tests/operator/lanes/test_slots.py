@@ -238,6 +238,22 @@ def test_at_a_rate_slots_are_taken_from_a_bucket_that_is_written_first() -> None
     assert yard.granted("run-0", "db") == (5, 1)
 
 
+@pytest.mark.parametrize("rate", ["0", "0.0", ".000"])
+def test_a_rate_of_nothing_is_no_rate(rate: str) -> None:
+    """Code takes it for a limit without one and gives its slots back; runs may name it."""
+    yard = yard_with(2, 1, slotDecayPerSecond=rate)
+    yard.want("run-0", "db", 2, number=1)
+    yard.settle()
+    assert yard.granted("run-0", "db") == (2, 1)
+    assert "takenMillis" not in yard.body("concurrencylimits", "db")["status"]
+
+    yard.want("run-0", "db", 0, number=2)
+    yard.settle()
+    yard.run("run", limits=["db"])
+    yard.settle()
+    assert yard.at_work() == ["run", "run-0"]
+
+
 def test_what_was_taken_at_a_rate_is_never_given_twice() -> None:
     """An operator that dies between the bucket and the grant loses the slots; nobody has them besides."""
     yard = yard_with(2, 1, slotDecayPerSecond=".001")
