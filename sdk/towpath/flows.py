@@ -86,7 +86,7 @@ class Flow(Definition[P, R]):
         """What the flow takes."""
         from towpath.signatures import FlowSignature
 
-        return FlowSignature(self.fn, self.name, self._names)
+        return FlowSignature(self.fn, self.name, self._names, is_checked=self.should_validate_parameters)
 
     def parameter_schema(self) -> dict[str, Any]:
         """Describe the parameters as JSON Schema."""

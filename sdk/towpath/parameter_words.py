@@ -6,7 +6,8 @@ own process against the signature, with pydantic. Whoever reads the refusal need
     Wrong parameters for flow 'add': x='many' must be a whole number; y is missing; z=1 is not a parameter of the flow.
 
 The process calls `from_pydantic(error.errors(include_url=False))`, the operator builds `Wrong` from its schema's
-keywords with `from_keyword`; both hand what they get to `sentence`. Pure, standard library only.
+keywords with `from_keyword`; both hand what they get to `sentence`. Names are told in the order of the alphabet: that
+is how the API server gives them back, whatever order they had. Pure, standard library only.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ _KEYWORDS: Final[Mapping[str, str]] = {
 
 _SHOWN: Final = 8
 _VALUE_LENGTH: Final = 80
+_DEPTH: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def sentence(flow_name: str, wrongs: Iterable[Wrong], takes: Sequence[str] = ())
     if len(ordered) > _SHOWN:
         said += f"; and {len(ordered) - _SHOWN} more"
     named = any(wrong.why in {IS_MISSING, IS_UNKNOWN} for wrong in ordered)
-    hint = f" The flow takes {', '.join(takes)}." if takes and named else ""
+    hint = f" The flow takes {', '.join(sorted(takes))}." if takes and named else ""
     return f"Wrong parameters for flow {flow_name!r}: {said}.{hint}"
 
 
@@ -152,7 +154,7 @@ def input_sentence(whose: str, wrongs: Iterable[Wrong], takes: Iterable[str] = (
         Wrong(wrong.path, "is not a field of it", wrong.value) if wrong.why == IS_UNKNOWN else wrong for wrong in wrongs
     ]
     said = "; ".join(str(wrong) for wrong in sorted(told, key=lambda wrong: [str(step) for step in wrong.path]))
-    fields = ", ".join(takes)
+    fields = ", ".join(sorted(takes))
     return f"Wrong input for {whose}: {said}." + (f" It takes {fields}." if fields else "")
 
 
@@ -231,8 +233,17 @@ def from_pydantic(errors: Iterable[Mapping[str, Any]]) -> list[Wrong]:
 
 def shortened(value: Any) -> str:
     """Show a value, cut to what fits into a sentence."""
-    text = repr(value)
+    text = repr(_in_order(value, _DEPTH))
     return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
+
+
+def _in_order(value: Any, depth: int) -> Any:
+    """Put the keys of a JSON value in order; what is deeper than anybody sees stays as it is."""
+    if depth and type(value) is dict:
+        return {key: _in_order(value[key], depth - 1) for key in sorted(value, key=str)}
+    if depth and type(value) is list:
+        return [_in_order(item, depth - 1) for item in value]
+    return value
 
 
 def _one_from_pydantic(error: Mapping[str, Any]) -> Wrong:

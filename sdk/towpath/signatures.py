@@ -31,10 +31,20 @@ class FlowSignature:
         fn: the function, bound if it is a method.
         flow_name: for messages.
         names: what the function's annotations may refer to beside its module: names local to where it was defined.
+        is_checked: whether what is given has to fit the annotations, so that whoever leaves one parameter out is told
+            at once what is wrong with the others.
     """
 
-    def __init__(self, fn: Callable[..., Any], flow_name: str, names: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        flow_name: str,
+        names: Mapping[str, Any] | None = None,
+        *,
+        is_checked: bool = True,
+    ) -> None:
         self.flow_name = flow_name
+        self._is_checked = is_checked
         self._parameters = dict(inspect.signature(fn).parameters)
         self._hints: dict[str, Any] = {}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
@@ -44,7 +54,7 @@ class FlowSignature:
         """Give each parameter its value, defaults included; `*args` and `**kwargs` under their own names.
 
         Raises:
-            ParameterError: something is missing or too much; all of it is said at once.
+            ParameterError: something is missing or too much; all that is wrong is said at once.
         """
         values: dict[str, Any] = {}
         wrongs: list[Wrong] = []
@@ -66,6 +76,8 @@ class FlowSignature:
                 wrongs.append(missing((name,)))
         wrongs += [unknown((f"argument {len(args) - len(left) + i + 1}",), value) for i, value in enumerate(left)]
         wrongs += [unknown((name,), value) for name, value in named.items()]
+        if wrongs and self._is_checked:
+            self._checked(values, wrongs)
         self._refuse(wrongs)
         return values
 
@@ -80,7 +92,7 @@ class FlowSignature:
         named = dict(parameters)
         for name, parameter in self._parameters.items():
             if parameter.kind is _VAR_POSITIONAL:
-                values[name] = given = named.pop(name, ())
+                given = named.pop(name, ())
                 if isinstance(given, (list, tuple)):
                     values[name] = tuple(given)
                 else:
@@ -95,6 +107,8 @@ class FlowSignature:
             else:
                 wrongs.append(missing((name,)))
         wrongs += [unknown((name,), value) for name, value in named.items()]
+        if wrongs and self._is_checked:
+            self._checked(values, wrongs)
         self._refuse(wrongs)
         return values
 
@@ -105,9 +119,15 @@ class FlowSignature:
             ParameterError: each wrong field, its value and why.
         """
         wrongs: list[Wrong] = []
+        fitting = self._checked(values, wrongs)
+        self._refuse(wrongs)
+        return fitting
+
+    def _checked(self, values: Mapping[str, Any], wrongs: list[Wrong]) -> dict[str, Any]:
+        """Give values that were bound as the function takes them; what does not fit joins the wrongs."""
         fitting: dict[str, Any] = {}
-        for name, parameter in self._parameters.items():
-            value = values[name]
+        for name, value in values.items():
+            parameter = self._parameters[name]
             if parameter.kind is _VAR_POSITIONAL:
                 fitting[name] = tuple(self._fit(name, v, (name, i), wrongs) for i, v in enumerate(value))
             elif parameter.kind is _VAR_KEYWORD:
@@ -118,7 +138,6 @@ class FlowSignature:
                 fitting[name] = value if misfits else fitted  # the author's own, even where the annotation forbids it
             else:
                 fitting[name] = self._fit(name, value, (name,), wrongs)
-        self._refuse(wrongs)
         return fitting
 
     def call(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

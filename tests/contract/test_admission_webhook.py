@@ -6,15 +6,18 @@ Objects are of kinds in a group of their own, and most are not kept (`--dry-run=
 from __future__ import annotations
 
 import base64
+import enum
 import json
 import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
+from pydantic import BaseModel, Field
 from tests.contract.apiserver import ApiServer
 from tests.contract.local_webhook import LocalWebhook
 from tests.contract.own_group import OwnGroup
@@ -29,19 +32,32 @@ from towpath.names import VERSION
 pytestmark = pytest.mark.cluster
 
 
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Address(BaseModel):
+    street: str
+    number: int = Field(gt=0)
+    near: Address | None = None
+
+
 @flow
-def add(x: int, y: int = 1) -> int:
-    """Add two numbers."""
-    return x + y
+def add(
+    x: int,
+    by: list[int] | None = None,
+    colour: Colour = Colour.RED,
+    few: Annotated[int, Field(le=9)] = 1,
+    *,
+    at: Address | None = None,
+) -> int:
+    """Add numbers; the parameters are of many kinds, and not in the order of the alphabet."""
+    return x
 
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"x": {"type": "integer"}, "y": {"type": "integer", "default": 1}},
-    "required": ["x"],
-    "additionalProperties": False,
-}
-FLOW: Body = {"image": "a:1", "entrypoint": "flows.py:add", "parameters": SCHEMA}
+FLOW: Body = {"image": "a:1", "entrypoint": "flows.py:add", "parameters": add.parameter_schema()}
+NARROWER = {"type": "object", "properties": {"y": {"type": "integer"}}, "additionalProperties": False}
 
 
 class Kubectl:
@@ -104,7 +120,20 @@ def words_of_the_sdk(parameters: Body) -> str:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"x": "many"}, {"y": 1}, {"x": 1, "z": 2}], ids=["wrong", "missing", "misspelt"]
+    "parameters",
+    [
+        {"x": "many"},
+        {"few": 1},
+        {"x": 1, "z": 2},
+        {"x": None},
+        {"x": {"b": 1, "a": [2.5]}},
+        {"x": 1, "by": ["5", "five"]},
+        {"x": 1, "colour": "green"},
+        {"x": 1, "few": 10},
+        {"x": 1, "at": {"street": "s", "number": 0, "near": {"street": 5, "number": 1}}},
+        {"at": {"street": "s"}, "by": {"c": 1, "a": 2}},
+    ],
+    ids=["wrong", "missing", "misspelt", "null", "an object", "in a list", "choice", "bound", "nested", "several"],
 )
 def test_kubectl_says_what_the_author_is_told(webhook: LocalWebhook, kubectl: Kubectl, parameters: Body) -> None:
     """The same sentence in a terminal, in Python, and in a run's status."""
@@ -139,9 +168,8 @@ def test_a_broken_deployment_can_be_suspended(webhook: LocalWebhook, kubectl: Ku
     """What was wrong before is told again, and stops nobody from putting an end to it."""
     given = {"flowRef": "add", "parameters": {"x": 1}}
     assert kubectl.apply("Deployment", given, "outgrown", keep=True).returncode == 0
-    narrower = SCHEMA | {"properties": {"y": {"type": "integer"}}, "required": []}
     try:
-        assert kubectl.apply("Flow", FLOW | {"parameters": narrower}, "add", keep=True).returncode == 0
+        assert kubectl.apply("Flow", FLOW | {"parameters": NARROWER}, "add", keep=True).returncode == 0
         suspended = kubectl.apply("Deployment", given | {"suspend": True}, "outgrown")
         assert suspended.returncode == 0, suspended.stderr
         assert "Warning: " in suspended.stderr
@@ -153,7 +181,7 @@ def test_a_broken_deployment_can_be_suspended(webhook: LocalWebhook, kubectl: Ku
 def test_children_cost_no_question(webhook: LocalWebhook, kubectl: Kubectl) -> None:
     """What a flow calls is not asked about."""
     parent = {"name": "p", "uid": "u", "depth": 1}
-    child = {"flow": {**FLOW, "parameters": SCHEMA}, "parameters": {"x": "many"}, "parent": parent}
+    child = {"flow": FLOW, "parameters": {"x": "many"}, "parent": parent}
     before = len(webhook.asked)
     assert kubectl.apply("FlowRun", child, "child").returncode == 0
     assert "child" not in webhook.asked[before:]

@@ -92,13 +92,30 @@ def test_wrong_parameters_fail_before_running() -> None:
 
 
 def test_validation_can_be_left_out() -> None:
-    """`validate_parameters=False` binds, and takes values as they are."""
+    """`validate_parameters=False` binds, and takes values as they are; nothing is said against them."""
 
     @flow(validate_parameters=False)
     def main(x: int, y: int = 2) -> tuple[Any, int]:
         return x, y
 
     assert main("5") == ("5", 2)  # type: ignore[call-overload]
+    with pytest.raises(ParameterError, match=r"flow 'main': x is missing\. The flow takes x, y\.$"):
+        main(y="many")  # type: ignore[call-overload]
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """What is missing, what is too much, and what does not fit: with arguments and with values by name."""
+
+    @flow
+    def main(y: int, x: int, *rest: int) -> None: ...
+
+    said = r"flow 'main': q=1 is not a parameter of the flow; x is missing; y='many' must be a whole number\. The flow"
+    with pytest.raises(ParameterError, match=said):
+        main("many", q=1)  # type: ignore[call-overload]
+    with pytest.raises(ParameterError, match=said):
+        main.validate_parameters({"q": 1, "y": "many"})
+    with pytest.raises(ParameterError, match="rest=5 must be a list; x is missing; y is missing"):
+        main.validate_parameters({"rest": 5})
 
 
 def test_parameters_are_told_validated() -> None:

@@ -67,7 +67,7 @@ def test_an_answer_that_fits_begins_the_next_attempt() -> None:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"granted": "perhaps"}, "granted='perhaps' must be true or false. It takes granted, by."),
+        ({"granted": "perhaps"}, "granted='perhaps' must be true or false. It takes by, granted."),
         ({"by": "ada"}, "granted is missing"),
         ({"granted": True, "who": 1}, "who=1 is not a field of it"),
         ({"granted": True, "by": "x" * limits.ANSWERS_BYTES}, f"{limits.ANSWERS_BYTES} fit"),

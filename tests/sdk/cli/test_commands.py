@@ -140,7 +140,7 @@ def test_deleting_takes_whole_names_and_all_or_nothing(towpath: Towpath) -> None
         (["run", "flows_to_run.py:gone"], Exit.USAGE, "there is no 'gone'. It has the flows 'child'"),
         (["run", "nowhere.py:x"], Exit.USAGE, "there is no file 'nowhere.py'"),
         (["run", "flows_to_run.py:etl", "-p", "day=soon"], Exit.USAGE, "day='soon' must be a date"),
-        (["run", "flows_to_run.py:etl"], Exit.USAGE, "day is missing. The flow takes day, label, factor."),
+        (["run", "flows_to_run.py:etl"], Exit.USAGE, "day is missing. The flow takes day, factor, label."),
         (["run", "flows_to_run.py:etl", "-p", "x"], Exit.USAGE, "-p takes NAME=VALUE; got 'x'."),
         (["runs", "inspect", "nobody"], Exit.NOT_FOUND, "There is no run 'nobody'"),
         (["runs", "cancel", "nobody"], Exit.NOT_FOUND, "There is no run 'nobody'"),

@@ -121,7 +121,7 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
 @pytest.mark.parametrize(
     ("given", "preset", "sentence"),
     [
-        ({}, (), "Wrong parameters for flow 'etl': count is missing. The flow takes count,"),
+        ({}, (), "Wrong parameters for flow 'etl': count is missing. The flow takes anything, colour, count,"),
         ({"count": 1, "other": 2}, (), "other=2 is not a parameter of the flow"),
         ({"other": 2}, ("count",), "Wrong parameters for flow 'etl': other=2 is not a parameter of the flow. The flow"),
     ],

@@ -33,12 +33,12 @@ def keeps_a_lock() -> Any:
 @pytest.mark.parametrize(
     ("args", "kwargs", "told"),
     [
-        ((), {}, ["rows is missing", "The flow takes rows, days, mode"]),
+        ((), {}, ["rows is missing", "The flow takes days, mode, rows"]),
         (("many",), {}, ["rows='many' must be a whole number"]),
         (("many",), {"days": "x"}, ["rows='many'", "days='x' must be a list"]),
         ((1, [1, "x"]), {}, ["days", "'x' must be a whole number"]),
-        ((1,), {"speed": 3}, ["speed=3 is not a parameter", "The flow takes rows, days, mode"]),
-        ((1, None, "full"), {}, ["3", "The flow takes rows, days, mode"]),
+        ((1,), {"speed": 3}, ["speed=3 is not a parameter", "The flow takes days, mode, rows"]),
+        ((1, None, "full"), {}, ["3", "The flow takes days, mode, rows"]),
         ((1,), {"rows": 2}, ["rows"]),
     ],
     ids=["missing", "wrong", "two wrong", "wrong within", "unknown", "too many", "twice"],
