@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
+from tests.chaos.door import Door, Way
 from tests.chaos.havoc import Planned, What
 from tests.chaos.history import Blow
-from tests.chaos.proxy import Fault, Proxy, Trouble
+from tests.chaos.proxy import Fault, Moment, Proxy, Trouble
 from tests.chaos.replicas import Replica
+from tests.chaos.workload import Piece, without_webhook
 from tests.cluster import cgroups, processes
 from tests.cluster.built import BuiltCluster
 from tests.cluster.components import BY_NAME, COMPONENTS
@@ -33,27 +35,31 @@ class Field:
     provider: BuiltCluster
     kube: Kube
     proxy: Proxy
+    door: Door
     replicas: dict[str, Replica]
     namespace: str
     lease: str
+    start: Callable[[Piece], None]
+    """Starts a run, as somebody would."""
 
-    def strike(self, planned: Planned, moment: int = 0) -> Blow | None:
+    def strike(self, planned: Planned, number: int) -> Blow | None:
         """Carry out a blow, and take it back; None if there was nothing that it could fall on.
 
         Args:
             planned: the blow.
-            moment: even: before a write, odd: after it.
+            number: which of the plan it is; at a write, one with an even number falls before it, an odd one after.
         """
         if planned.what in FAIL_OVERS:
             self._await_follower()
         began = datetime.now(UTC)
-        harms = self._strike(planned, moment)
+        harms = self._strike(planned, number)
         return None if harms is None else Blow(str(planned), began, datetime.now(UTC), harms)
 
     def heal(self) -> None:
         """Take everything back that may still be wrong, and return when all is there."""
         self.proxy.disarm()
         self.proxy.trouble(Trouble())
+        self.door.lead(Way.OPERATOR)
         for component in COMPONENTS:
             self._signal(component.name, signal.SIGCONT)
         for replica in self.replicas.values():
@@ -67,7 +73,7 @@ class Field:
             return self.replicas.get(spec.get("holderIdentity", ""), next(iter(self.replicas.values())))
         return next(iter(self.replicas.values()))
 
-    def _strike(self, planned: Planned, moment: int) -> str | None:
+    def _strike(self, planned: Planned, number: int) -> str | None:
         leader = self.leader()
         match planned.what:
             case What.KILL_LEADER:
@@ -90,8 +96,10 @@ class Field:
             case What.FAIL_OVER_CUT | What.ANSWERS | What.WATCHES:
                 self._trouble(planned, leader)
             case What.KILL_AT_WRITE:
-                return self._kill_at_write(leader, planned, moment)
-            case What.KILL | What.FREEZE:
+                return self._kill_at_write(leader, planned, "after" if number % 2 else "before")
+            case What.WEBHOOK_AWAY | What.WEBHOOK_SILENT:
+                self._webhook(planned, number)
+            case What.KILL | What.FREEZE | What.MINUTE:
                 self._component(planned)
             case What.NODE_DOWN | What.NODE_FROZEN:
                 return self._node(planned)
@@ -112,9 +120,9 @@ class Field:
         time.sleep(planned.lasts)
         self.proxy.trouble(Trouble())
 
-    def _kill_at_write(self, leader: Replica, planned: Planned, moment: int) -> str | None:
+    def _kill_at_write(self, leader: Replica, planned: Planned, moment: Moment) -> str | None:
         seat, starts = self.proxy.seats[leader.name], leader.starts
-        self.proxy.arm(leader.name, 1, "after" if moment % 2 else "before", lambda: leader.send(signal.SIGKILL))
+        self.proxy.arm(leader.name, 1, moment, lambda: leader.send(signal.SIGKILL))
         deadline = time.monotonic() + 10
         while seat.armed and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -125,15 +133,25 @@ class Field:
             time.sleep(0.02)
         return ""
 
+    def _webhook(self, planned: Planned, number: int) -> None:
+        """Keep the webhook from being asked, and start runs meanwhile: they are taken, whatever is wrong with them."""
+        self.door.lead(Way.NOBODY if planned.what is What.WEBHOOK_AWAY else Way.SILENCE)
+        until = time.monotonic() + planned.lasts
+        for piece in without_webhook(number):
+            self.start(piece)
+        time.sleep(max(0.0, until - time.monotonic()))
+        self.door.lead(Way.OPERATOR)
+
     def _component(self, planned: Planned) -> None:
-        if planned.what is What.KILL:
-            self.provider.kill(planned.component)
+        name = "apiserver" if planned.what is What.MINUTE else planned.component
+        if planned.what is What.FREEZE:
+            self._signal(name, signal.SIGSTOP)
             time.sleep(planned.lasts)
-            self.provider.restart(planned.component)
+            self._signal(name, signal.SIGCONT)
         else:
-            self._signal(planned.component, signal.SIGSTOP)
+            self.provider.kill(name)
             time.sleep(planned.lasts)
-            self._signal(planned.component, signal.SIGCONT)
+            self.provider.restart(name)
 
     def _node(self, planned: Planned) -> str:
         """Take the machine down, or stop it: every component, every container, and the operators with them."""

@@ -23,8 +23,11 @@ class What(StrEnum):
     KILL_AT_WRITE = "operator killed at a write"
     ANSWERS = "429, 500, 409, delays"
     WATCHES = "watches dropped, 410, halves, silence"
+    WEBHOOK_AWAY = "webhook away"
+    WEBHOOK_SILENT = "webhook silent"
     KILL = "killed"  # a component, started again after a while
     FREEZE = "frozen"  # a component
+    MINUTE = "API server away for more than a minute"
     KILL_CONTAINER = "process in a container killed"
     DELETE_POD = "pod deleted"
     DELETE_JOB = "Job deleted"
@@ -66,8 +69,16 @@ THEMES: Mapping[str, Sequence[What]] = {
         What.KILL_FOLLOWER,
         What.FAIL_OVER_CUT,
     ),
-    "answers and watches": (What.ANSWERS, What.WATCHES, What.ANSWERS, What.WATCHES, What.KILL_LEADER),
-    "control plane": (What.KILL, What.FREEZE),
+    "answers and watches": (
+        What.ANSWERS,
+        What.WATCHES,
+        What.WEBHOOK_AWAY,
+        What.ANSWERS,
+        What.WATCHES,
+        What.WEBHOOK_SILENT,
+        What.KILL_LEADER,
+    ),
+    "control plane": (What.KILL, What.FREEZE, What.MINUTE),
     "node and pods": (
         What.KILL_CONTAINER,
         What.DELETE_POD,
@@ -78,9 +89,11 @@ THEMES: Mapping[str, Sequence[What]] = {
     ),
     "everything": tuple(What),
 }
-#: Components, those first whose loss matters most; etcd and the API server away for up to a minute.
+#: So long that it falls in one out of so many turns of a theme's blows.
+RARE: Mapping[What, int] = {What.MINUTE: 4}
+#: Components, those first whose loss matters most.
 _DOWN_SECONDS: Mapping[str, tuple[float, float]] = {
-    "apiserver": (5.0, 60.0),
+    "apiserver": (5.0, 30.0),
     "etcd": (2.0, 20.0),
     "controller-manager": (3.0, 15.0),
     "scheduler": (3.0, 15.0),
@@ -94,6 +107,9 @@ _SECONDS: Mapping[What, tuple[float, float]] = {
     What.FAIL_OVER_CUT: (17.0, 18.0),
     What.ANSWERS: (4.0, 10.0),
     What.WATCHES: (4.0, 12.0),
+    What.WEBHOOK_AWAY: (3.0, 8.0),
+    What.WEBHOOK_SILENT: (5.0, 10.0),
+    What.MINUTE: (61.0, 75.0),
     What.NODE_FROZEN: (3.0, 12.0),
     What.NODE_DOWN: (2.0, 6.0),
 }
@@ -104,20 +120,23 @@ def plan(seed: int, theme: str, seconds: float) -> list[Planned]:
 
     Args:
         seed: the same gives the same plan.
-        theme: one of `THEMES`; each of its blows comes once before one comes again.
+        theme: one of `THEMES`; each of its blows comes once before one comes again, but for those that are rare.
         seconds: how long it is to take, by what is known beforehand.
     """
     chance = random.Random(f"havoc {seed} {theme}")
     planned: list[Planned] = []
     bag: list[tuple[What, str]] = []
+    turn = chance.randrange(max(RARE.values()))
     while sum(one.pause + one.lasts for one in planned) < seconds:
         if not bag:
             bag = [
                 (what, component)
                 for what in THEMES[theme]
+                if turn % RARE.get(what, 1) == 0
                 for component in (_DOWN_SECONDS if what in {What.KILL, What.FREEZE} else ("",))
             ]
             chance.shuffle(bag)
+            turn += 1
         planned.append(_blow(chance, *bag.pop()))
     return planned
 

@@ -76,6 +76,8 @@ class History:
     """What was done to the cluster on purpose."""
     promises: Mapping[str, Promise] = field(default_factory=dict)
     """How runs end that nothing was done to, by name."""
+    refuses_again: bool | None = None
+    """Whether the webhook refuses what does not fit once all is well; None: nobody asked."""
 
     @cached_property
     def versions(self) -> Mapping[tuple[str, str], Sequence[Body]]:
@@ -145,6 +147,8 @@ def _write(line: str, namespace: str, leases: str) -> Iterable[Write]:
     about = event.get("objectRef") or {}
     plural = about.get("resource", "")
     where = leases if plural == "leases" else namespace
+    if "dryRun=" in event.get("requestURI", ""):
+        return
     if event["verb"] in {"create", "update", "patch", "delete"} and about.get("namespace") == where:
         body = event.get("responseObject")
         yield Write(

@@ -113,6 +113,27 @@ def every_run_ends(history: History) -> Found:
         yield None if done else f"{name_of(run)} is {state_of(run)} for ever: {run.get('status', {}).get('waitingFor')}"
 
 
+def no_run_is_lost(history: History) -> Found:
+    """Every run that was started is there."""
+    there = {name_of(run) for run in history.left.get("flowruns", ())}
+    for name in history.promises:
+        yield None if name in there else f"{name} was started, and is not there"
+
+
+def a_missing_webhook_stops_nobody(history: History) -> Found:
+    """No write is refused because the webhook does not answer."""
+    for write in history.writes:
+        if write.plural in {"flowruns", "flows", "deployments", "queues"}:
+            said = "" if write.succeeded else str((write.body or {}).get("message", ""))
+            yield f"{write.verb} {write.plural}/{write.name}: {said}" if "failed calling webhook" in said else None
+
+
+def the_webhook_comes_back(history: History) -> Found:
+    """The webhook refuses what does not fit, once all is well."""
+    if history.refuses_again is not None:
+        yield None if history.refuses_again else "a run with wrong parameters is taken"
+
+
 def nothing_is_left_running(history: History) -> Found:
     """When all runs have ended, no pod and no Job goes on."""
     for pod in history.left.get("pods", ()):
@@ -205,12 +226,15 @@ LAWS: tuple[Callable[[History], Found], ...] = (
     never_two_pods,
     limits_hold,
     every_run_ends,
+    no_run_is_lost,
     nothing_is_left_running,
     promises_are_kept,
     cancelled_trees_end,
     every_tick_once,
     only_the_holder_writes,
     another_takes_over,
+    a_missing_webhook_stops_nobody,
+    the_webhook_comes_back,
 )
 
 

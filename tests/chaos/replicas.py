@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ class Replica:
         self.name = name
         self.log = folder / f"{name}.log"
         self.starts, self.since = 0, time.monotonic()
+        self.log.touch()
+        self._began_at = 0  # in it
         self._kubeconfig = folder / f"{name}.kubeconfig"
         self._kubeconfig.write_text(yaml.safe_dump(kubeconfig(f"http://127.0.0.1:{port}")))
         self._environ = environ
@@ -37,6 +40,14 @@ class Replica:
         self._wanted, self._over = True, threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
+
+    @property
+    def admission_port(self) -> int | None:
+        """Where its webhook listens, if it says so."""
+        with self._lock, self.log.open("rb") as log:
+            log.seek(self._began_at)
+            said = re.search(rb"webhook listens on port (\d+)", log.read())
+        return int(said[1]) if said else None
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it is there to get it."""
@@ -80,6 +91,7 @@ class Replica:
             **self._environ,
         }
         with self.log.open("ab") as log:
+            self._began_at = log.tell()
             log.write(f"---- start {self.starts} at {time.time():.3f}\n".encode())
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "towpath_operator"], env=environ, stdout=log, stderr=log

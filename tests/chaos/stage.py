@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 from tests.chaos.blows import Field
+from tests.chaos.door import Door
 from tests.chaos.havoc import Planned
 from tests.chaos.history import Blow, History, Promise, read
+from tests.chaos.installing import NAME, install, refuses, uninstall
 from tests.chaos.lives import name_of, state_of
 from tests.chaos.proxy import Proxy
 from tests.chaos.replicas import Replica
-from tests.chaos.workload import Piece, Workload
+from tests.chaos.workload import Piece, Workload, without_webhook
 from tests.cluster.api import Cluster
-from tests.installation import ROOT, SYSTEM
+from tests.cluster.built import BuiltCluster
+from tests.installation import SYSTEM
 from tests.kube import TOWPATH, ApiError, Body, Kube
 
 from towpath import names
 from towpath.states import TERMINAL
 
 OPERATORS = ("first", "second")
-NAME = "towpath-operator"  # as the chart calls account and Lease
 IDENTITY = f"system:serviceaccount:{SYSTEM}:{NAME}"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
 PENDING_SECONDS = (
@@ -55,65 +56,68 @@ class Round:
     name: str
     folder: Path
     say: Callable[[str], None]
+    promises: dict[str, Promise] = field(default_factory=dict, init=False)
+    """Of the runs that were started."""
 
     def play(self, workload: Workload, plan: list[Planned], seed: int) -> History:
         """Let the workload run while the blows fall; give what happened."""
         began = datetime.now(UTC)
-        self._install()
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._operators(seed) as field:
             runs = threading.Thread(target=self._run, args=(workload,), daemon=True)
             self._apply(workload)
+            assert self._await_refusal(), "the webhook refuses nothing"
             runs.start()
             blows = list(self._strike(field, plan))
             field.heal()
             self.say(f"{self.name}  calm: waiting for the end of every run")
             runs.join()
             self._end(workload)
+            refuses_again = self._await_refusal()
             left = self._left()
-        promises = {piece.name: piece.promise for piece in workload.pieces} | dict(_scheduled(workload, left))
+        promises = self.promises | dict(_scheduled(workload, left))
         writes = [write for write in read(self.cluster.audit_log, self.name, leases=SYSTEM) if write.began > began]
-        return History(writes, left, blows, promises)
+        return History(writes, left, blows, promises, refuses_again)
 
     def leave(self) -> None:
-        """Remove the namespace; its end is not waited for."""
+        """Remove the namespace, whose end is not waited for, and the webhook, which nobody answers for any more."""
+        uninstall(self.cluster)
         self.kube.delete(f"/api/v1/namespaces/{self.name}")
-
-    def _install(self) -> None:
-        """Make the namespace, with the rights and the policy that the chart gives; only the operators are ours."""
-        for namespace in (SYSTEM, self.name):
-            self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-        parts = ("runner", "operator-serviceaccount", "operator-rbac", "admission-policy")
-        chart = self.cluster.helm(
-            "template", "towpath", str(ROOT / "helm" / "towpath"), "--namespace", SYSTEM,
-            "--set-json", f"runnerNamespaces={json.dumps([self.name])}",
-            *(word for part in parts for word in ("--show-only", f"templates/{part}.yaml")),
-        )  # fmt: skip
-        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=chart)
 
     @contextlib.contextmanager
     def _operators(self, seed: int) -> Iterator[Field]:
-        self.kube.delete(f"{LEASES}/{NAME}")
-        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
-        self.kube.create(LEASES, body)  # one that is missing is left alone for a while
+        """Install Towpath, with operators that are processes of this machine."""
+        provider: BuiltCluster = self.cluster.provider  # type: ignore[assignment]
+        certificate = self.folder / "certificate"
         environ = {
             "TOWPATH_OPERATOR_NAMESPACES": self.name,
             "TOWPATH_OPERATOR_LEASE": f"{SYSTEM}/{NAME}",
             "TOWPATH_OPERATOR_PENDING_TIMEOUT_SECONDS": str(PENDING_SECONDS),
+            "TOWPATH_OPERATOR_ADMISSION_CERTIFICATE": str(certificate),
+            "TOWPATH_OPERATOR_ADMISSION_PORT": "0",
         }
-        with Proxy(self.kube, OPERATORS, IDENTITY, seed) as proxy:
-            replicas = {name: Replica(name, proxy.seats[name].port, self.folder, environ) for name in OPERATORS}
+        replicas: dict[str, Replica] = {}
+        listening = lambda: [port for replica in replicas.values() if (port := replica.admission_port)]  # noqa: E731
+        with (
+            Door(str(provider.addresses.host), listening) as door,
+            Proxy(self.kube, OPERATORS, IDENTITY, seed) as proxy,
+        ):
+            install(self.cluster, self.name, door, certificate)
+            self.kube.delete(f"{LEASES}/{NAME}")
+            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
+            self.kube.create(LEASES, body)  # one that is missing is left alone for a while
             try:
+                for name in OPERATORS:
+                    replicas[name] = Replica(name, proxy.seats[name].port, self.folder, environ)
                 held = lambda one: bool(one and one["spec"].get("holderIdentity"))  # noqa: E731
                 self.kube.wait(f"{LEASES}/{NAME}", held, 60, "an operator that works")
-                yield Field(self.cluster.provider, self.kube, proxy, replicas, self.name, f"{LEASES}/{NAME}")  # type: ignore[arg-type]
+                yield Field(provider, self.kube, proxy, door, replicas, self.name, f"{LEASES}/{NAME}", self._start)
             finally:
                 for replica in replicas.values():
                     replica.close()
 
     def _apply(self, workload: Workload) -> None:
-        for body in (*workload.flows, *workload.queues, *workload.deployments):
+        for body in (*workload.deployments, *workload.flows, *workload.queues):
             self._create(f"{body['kind'].lower()}s", body)
 
     def _strike(self, field: Field, plan: list[Planned]) -> Iterator[Blow]:
@@ -145,6 +149,7 @@ class Round:
             "spec": piece.spec,
         }
         self._create("flowruns", body)
+        self.promises[piece.name] = piece.promise
 
     def _cancel(self, piece: Piece, depth: int) -> None:
         """Wish a run's cancellation once its tree has so many runs, or does not grow so far in good time."""
@@ -187,6 +192,16 @@ class Round:
         deadline = time.monotonic() + END_SECONDS
         while not until(self.kube.get(path)) and time.monotonic() < deadline:
             time.sleep(0.5)
+
+    def _await_refusal(self) -> bool:
+        """Wait until the webhook refuses what does not fit; tell whether it does."""
+        _, misfit = without_webhook(0)
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            if self._insist(lambda: refuses(self.kube, self.name, misfit.spec)):
+                return True
+            time.sleep(0.5)
+        return False
 
     def _left(self) -> dict[str, list[Body]]:
         left = {plural: self.kube.items(self._path(plural)) for plural in ("flowruns", "deployments", "queues")}

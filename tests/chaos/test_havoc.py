@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.chaos.havoc import THEMES, What, plan
+from tests.chaos.havoc import RARE, THEMES, What, plan
 from tests.chaos.workload import TREE, workload
 
 
@@ -20,6 +20,14 @@ def test_each_blow_of_a_theme_falls_once_before_one_falls_again(theme: str) -> N
     planned = plan(1, theme, 1500)
     assert {one.what for one in planned} == set(THEMES[theme])
     assert 1500 <= sum(one.pause + one.lasts for one in planned) < 1600
+
+
+@pytest.mark.parametrize("theme", ["control plane", "everything"])
+def test_what_takes_long_is_rare(theme: str) -> None:
+    """A default round seldom has it, and a long one does."""
+    few = [any(one.what in RARE for one in plan(seed, theme, 60)) for seed in range(200)]
+    assert 0 < sum(few) < 60
+    assert all(one.lasts > 60 for one in plan(1, theme, 1500) if one.what is What.MINUTE)
 
 
 def test_the_themes_know_every_blow() -> None:

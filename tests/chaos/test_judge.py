@@ -228,8 +228,30 @@ def test_how_long_a_fail_over_takes(taken_at: float | None, good: bool) -> None:
     assert [round(seconds) for seconds in judge.fail_overs(history)] == ([] if taken_at is None else [round(taken_at)])
 
 
+def test_a_run_that_was_started_and_is_not_there() -> None:
+    """Nobody deletes any."""
+    history = History([], {"flowruns": [run("r", "COMPLETED")]}, promises={"r": Promise(frozenset({"COMPLETED"}))})
+    assert breaches(judge.no_run_is_lost, history) == []
+    history = History([], {"flowruns": []}, promises=history.promises)
+    assert breaches(judge.no_run_is_lost, history) == ["r was started, and is not there"]
+
+
+def test_a_webhook_that_is_missing_and_stops_somebody() -> None:
+    """What it refuses itself is refused rightly."""
+    said = {"metadata": {"name": "r"}, "message": "admission webhook denied the request: no"}
+    assert breaches(judge.a_missing_webhook_stops_nobody, History([wrote(said, "flowruns", code=422)])) == []
+    said["message"] = 'Internal error occurred: failed calling webhook "flowruns.towpath.dev": EOF'
+    assert breaches(judge.a_missing_webhook_stops_nobody, History([wrote(said, "flowruns", code=500)]))
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_webhook_that_stays_away(again: bool) -> None:
+    """Once all is well it is asked again."""
+    assert (breaches(judge.the_webhook_comes_back, History([], refuses_again=again)) == []) is again
+
+
 def test_the_audit_log_is_read(tmp_path: Path) -> None:
-    """Writes of one namespace, from the files that were full too; a line that was cut off is left out."""
+    """Writes of one namespace, also of full files; not what was only tried, nor a line that was cut off."""
     line = {
         "verb": "create",
         "objectRef": {"resource": "jobs", "namespace": "ns"},
@@ -241,8 +263,9 @@ def test_the_audit_log_is_read(tmp_path: Path) -> None:
     }
     other = line | {"objectRef": {"resource": "jobs", "namespace": "elsewhere"}}
     looked = line | {"verb": "get"}
+    tried = line | {"requestURI": "/apis/batch/v1/namespaces/ns/jobs?dryRun=All"}
     (tmp_path / "audit-2026.log").write_text(
-        "".join(json.dumps(one, separators=(",", ":")) + "\n" for one in (line, other, looked))
+        "".join(json.dumps(one, separators=(",", ":")) + "\n" for one in (line, other, looked, tried))
     )
     whole = json.dumps(line, separators=(",", ":"))
     (tmp_path / "audit.log").write_text(f"{whole}\n{whole[:200]}")

@@ -38,6 +38,7 @@ class Workload:
 
     flows: tuple[Body, ...]
     deployments: tuple[Body, ...]
+    """Applied before their Flows: the webhook refuses one that does not fit its Flow."""
     queues: tuple[Body, ...]
     pieces: tuple[Piece, ...]
     scheduled: Mapping[str, Promise] = field(default_factory=dict)
@@ -101,6 +102,19 @@ def workload(seed: int, image: str, *, spread: float, light: bool = False) -> Wo
         queues=(_object("Queue", QUEUE, {"limit": QUEUE_LIMIT}),) if KNOWS_QUEUES else (),
         pieces=tuple(sorted(pieces, key=lambda piece: piece.at)),
         scheduled={"ticking": Promise(frozenset({"COMPLETED"})), "strict": Promise(frozenset({"FAILED"}), None)},
+    )
+
+
+def without_webhook(number: int) -> tuple[Piece, Piece]:
+    """Make two runs to be started while nobody answers the API server: one that fits, and one that does not.
+
+    Args:
+        number: part of their names.
+    """
+    wrong: Body = {"flowRef": "strict", "parameters": {"x": "many"}}
+    return (
+        Piece(f"fits-{number}", {"flowRef": "ticking"}, Promise(frozenset({"COMPLETED"})), at=0.0),
+        Piece(f"misfit-{number}", wrong, Promise(frozenset({"FAILED"}), None), at=0.0),
     )
 
 
