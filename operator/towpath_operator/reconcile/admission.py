@@ -21,7 +21,7 @@ from towpath_operator.reconcile.observed import Body, ObservedDeployment, Observ
 from towpath_operator.reconcile.parameters import check_parameters
 from towpath_operator.reconcile.problem import Problem
 from towpath_operator.reconcile.reading import mapping, mappings, text, value
-from towpath_operator.reconcile.resolve import Missing, check_template, name_of_flow, resolve, schema_of
+from towpath_operator.reconcile.resolve import Missing, check_template, missing_lane, name_of_flow, resolve, schema_of
 from towpath_operator.reconcile.run import Run
 from towpath_operator.reconcile.schedules import outlooks
 
@@ -53,18 +53,15 @@ class Verdict:
 def of_run(observed: ObservedFlowRun) -> Verdict:
     """Judge a new FlowRun: what would make it fail before its first Job, and what it will have to wait for."""
     run = Run.of(observed.run)
-    found = resolve(observed, run)
-    missing = found if isinstance(found, Missing) else None
-    if missing is not None:  # what it waits for is no reason to be silent about the rest
-        found = resolve(observed, dataclasses.replace(run, attempt=1))
-    warnings = [missing.message] if missing is not None else []
+    found = (resolve(observed, run), missing_lane(observed, run))
+    warnings = [missing.message for missing in found if isinstance(missing, Missing)]
     if value(observed.deployment, "spec", "suspend") is True:
         name = text(observed.deployment, "metadata", "name")
         warnings.append(f"Deployment {name!r} is suspended: its schedules make no runs. This run starts all the same.")
     if value(observed.queue, "spec", "suspend") is True:
         name = text(observed.queue, "metadata", "name")
         warnings.append(f"Queue {name!r} is suspended: the run waits until it no longer is.")
-    return _verdict([found if isinstance(found, Problem) else None], warnings)
+    return _verdict([problem for problem in found if isinstance(problem, Problem)], warnings)
 
 
 def of_deployment(observed: ObservedDeployment, now: datetime, absent: Sequence[str] = ()) -> Verdict:

@@ -44,6 +44,6 @@ def is_to_be_tried_again(run: Run, parent: Body | None) -> bool:
         parent: the FlowRun of the name that its spec.parent gives, if there is one.
     """
     after = integer(run.spec, "retryAfterAttempt")
-    if after is None or after < run.attempt or run.state is StateType.COMPLETED:
+    if after != run.attempt or run.state is StateType.COMPLETED:
         return False
     return wish_to_cancel(run, parent) is None

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from towpath import names
-from towpath.states import Reason
+from towpath.states import Reason, StateType
 from towpath_operator.reconcile.claims import has_rate, queue_of
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
 from towpath_operator.reconcile.parameters import check_parameters
 from towpath_operator.reconcile.problem import Problem
-from towpath_operator.reconcile.reading import integer, mapping, text, texts, value
+from towpath_operator.reconcile.reading import integer, mapping, mappings, text, texts, value
 from towpath_operator.reconcile.run import Run
 from towpath_operator.specs import templates
 from towpath_operator.specs.resolved import ResolvedRun
@@ -20,6 +20,8 @@ from towpath_operator.specs.revisions import Revision
 from towpath_operator.specs.terms import Terms
 
 _T = TypeVar("_T")
+#: States that only a run has been in that had a Job.
+_BEGUN = frozenset({StateType.RUNNING, StateType.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,6 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
     found = _flow_spec(observed, run)
     if isinstance(found, Missing | Problem):
         return found
-    if missing := _missing_lane(observed, run):
-        return missing
     flow_name, flow_spec = found
     deployment_spec, queue_spec = _deployment_spec(observed, run), _queue_spec(observed)
     specs = (flow_spec, deployment_spec, run.spec)
@@ -80,6 +80,26 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
             flow_name, flow={} if mapping(run.spec, "flow") else flow_spec, deployment=deployment_spec, queue=queue_spec
         ),
     )
+
+
+def missing_lane(observed: ObservedFlowRun, run: Run) -> Missing | Problem | None:
+    """Say which Queue or ConcurrencyLimit a run names that it cannot take its turn in; one that has begun goes on."""
+    notes = mappings(run.status, "history")
+    if any(note.get("type") in _BEGUN or note.get("reason") == Reason.JOB_CREATED for note in notes):
+        return None
+    if (queue := queue_of(observed.run, observed.deployment)) and observed.queue is None:
+        said = f"There is no Queue {queue!r} in namespace {run.namespace!r}. Apply it, or name another in a new run."
+        return Missing(Reason.QUEUE_NOT_FOUND, said, f"Queue {queue}")
+    for name, limit in observed.limits.items():
+        if limit is None:
+            said = f"There is no ConcurrencyLimit {name!r} in namespace {run.namespace!r}. Apply it, or name another."
+            return Missing(Reason.LIMIT_NOT_FOUND, said, f"ConcurrencyLimit {name}")
+        if has_rate(limit):
+            return _invalid(
+                f"ConcurrencyLimit {name!r} has a rate, slotDecayPerSecond: it is for code in runs, not for runs. Name"
+                " one without."
+            )
+    return None
 
 
 def terms_from_specs(observed: ObservedFlowRun, run: Run) -> Terms:
@@ -154,25 +174,6 @@ def _deployment_spec(observed: ObservedFlowRun, run: Run) -> Mapping[str, Any]:
 def _queue_spec(observed: ObservedFlowRun) -> Mapping[str, Any]:
     """Give the Queue's spec, whose template is below the flow's."""
     return observed.revision.queue if observed.revision else mapping(observed.queue, "spec")
-
-
-def _missing_lane(observed: ObservedFlowRun, run: Run) -> Missing | Problem | None:
-    """Say which Queue or ConcurrencyLimit a run names that it cannot take its turn in; one that has begun goes on."""
-    if run.attempt:
-        return None
-    if (queue := queue_of(observed.run, observed.deployment)) and observed.queue is None:
-        said = f"There is no Queue {queue!r} in namespace {run.namespace!r}. Apply it, or name another in a new run."
-        return Missing(Reason.QUEUE_NOT_FOUND, said, f"Queue {queue}")
-    for name, limit in observed.limits.items():
-        if limit is None:
-            said = f"There is no ConcurrencyLimit {name!r} in namespace {run.namespace!r}. Apply it, or name another."
-            return Missing(Reason.LIMIT_NOT_FOUND, said, f"ConcurrencyLimit {name}")
-        if has_rate(limit):
-            return _invalid(
-                f"ConcurrencyLimit {name!r} has a rate, slotDecayPerSecond: it is for code in runs, not for runs. Name"
-                " one without."
-            )
-    return None
 
 
 def _flow_spec(observed: ObservedFlowRun, run: Run) -> tuple[str, Mapping[str, Any]] | Missing | Problem:

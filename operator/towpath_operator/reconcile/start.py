@@ -15,7 +15,7 @@ from towpath_operator.reconcile.observed import ObservedFlowRun
 from towpath_operator.reconcile.pods import is_finished, is_live, own_pods, owned_job
 from towpath_operator.reconcile.problem import Problem
 from towpath_operator.reconcile.reading import moment, text
-from towpath_operator.reconcile.resolve import Missing, flow_of, resolve, terms_from_specs
+from towpath_operator.reconcile.resolve import Missing, flow_of, missing_lane, resolve, terms_from_specs
 from towpath_operator.reconcile.run import Run
 from towpath_operator.reconcile.wish import Wish
 from towpath_operator.specs.jobs import build_job
@@ -44,9 +44,11 @@ def _decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetim
         return suspended.cancelled(observed, run, wish, now)
     if wait := _seconds_until(moment(run.status, "retryAt"), now):
         return Decision(requeue_after=wait)
-    resolution = resolve(observed, run)
+    resolution, lane = resolve(observed, run), missing_lane(observed, run)
     if isinstance(resolution, Problem):
         return _fail(observed, run, resolution, now)
+    if isinstance(lane, Problem):
+        return _fail(observed, run, lane, now)
     scheduled = text(run.spec, "scheduledTime")
     if scheduled and moment(run.spec, "scheduledTime") is None:
         said = f"scheduledTime is {scheduled!r}, which is no time such as 2026-01-31T12:00:00Z."
@@ -57,6 +59,8 @@ def _decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetim
         return hold
     if isinstance(resolution, Missing):
         return _wait_for_reference(observed, run, resolution, now)
+    if lane is not None:
+        return _wait_for_reference(observed, run, lane, now)
     return (
         _previous_attempt(observed, run, now)
         or turn.wait(observed.turn, run, now, flow=resolution.flow)

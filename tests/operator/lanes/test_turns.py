@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -211,6 +212,35 @@ def test_what_is_not_there_is_waited_for(spec: dict[str, Any], reason: str, wait
     yard.put(plural, "lane", {"limit": 1})
     yard.settle()
     assert yard.at_work() == ["run"]
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 12])
+def test_what_was_never_there_is_waited_for_also_when_it_is_tried_again(attempts: int) -> None:
+    """A run that has failed for want of its queue does not get past it; one that was at work goes on without it."""
+    yard = Yard()
+    yard.run("run", queue="lane", pendingTimeoutSeconds=5)
+    yard.put("queues", "other", {})
+    yard.run("at-work", queue="other")
+    yard.settle()
+    for attempt in range(attempts + 1):
+        yard.now += timedelta(seconds=6)
+        yard.look("run")
+        assert yard.state("run") == "QueueNotFound"
+        assert yard.status("run")["state"]["type"] == "FAILED"
+        yard.change("run", retryAfterAttempt=attempt)
+        yard.settle()
+    assert (yard.state("run"), yard.status("run")["state"]["type"]) == ("QueueNotFound", "PENDING")
+
+    yard.drop("queues", "other")
+    yard.report("at-work", StateType.RUNNING)
+    yard.report("at-work", StateType.FAILED)
+    yard.change("at-work", retryAfterAttempt=1)
+    yard.settle()
+    assert yard.at_work() == ["at-work"]
+
+    yard.put("queues", "lane", {"limit": 1})
+    yard.settle()
+    assert yard.at_work() == ["at-work", "run"]
 
 
 def test_a_run_cannot_name_a_limit_with_a_rate() -> None:

@@ -89,10 +89,17 @@ def test_one_more_attempt_follows_when_it_is_asked_for(state: str, attempt: int)
     [
         ("COMPLETED", 1, {}),
         ("FAILED", 0, {}),
+        ("FAILED", 7, {}),
         ("CANCELLED", 1, {"cancel": True}),
         ("FAILED", 1, {"parent": {"name": "top", "uid": "uid-top"}}),
     ],
-    ids=["it completed", "an earlier attempt was meant", "it is cancelled", "its parent is gone"],
+    ids=[
+        "it completed",
+        "an earlier attempt was meant",
+        "a later attempt was meant",
+        "it is cancelled",
+        "its parent is gone",
+    ],
 )
 def test_a_retry_that_makes_no_sense_is_none(state: str, wish: int, spec: dict[str, Any]) -> None:
     """The state stays final."""
