@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 Body = Mapping[str, Any]
+#: Blows after which a request may have been carried out, and nothing, or a failure, is written of it.
+LOSE_LINES = ("apiserver", "etcd", "API server", "whole node")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,18 @@ class History:
     def of(self, plural: str) -> Iterator[Sequence[Body]]:
         """Give the versions of each object of a kind."""
         return (versions for (kind, _), versions in self.versions.items() if kind == plural)
+
+    def may_lack(self, since: int, until: int) -> bool:
+        """Tell whether something may have been carried out between two versions of which nothing is written."""
+        began, ended = self._times.get(since), self._times.get(until)
+        return began is None or any(
+            blow.what.startswith(LOSE_LINES) and blow.ended > began and (ended is None or blow.began < ended)
+            for blow in self.blows
+        )
+
+    @cached_property
+    def _times(self) -> Mapping[int, datetime]:
+        return {write.version: write.done for write in self.writes}
 
     def _bodies(self) -> Iterator[tuple[str, Body]]:
         for write in self.writes:

@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, zip_longest
+from typing import Any
 
 from tests.chaos.history import Body, History, Write, version_of
 from tests.chaos.lives import ENDED_PHASES, ancestors, attempt_of, name_of, pod_lives, state_of, touched_runs
@@ -86,7 +87,7 @@ def never_two_pods(history: History) -> Found:
 
 
 def limits_hold(history: History) -> Found:
-    """Never more pods at once than a Queue or a Deployment lets its runs have."""
+    """Never more pods at once than a Queue, a ConcurrencyLimit or a Deployment lets runs have."""
     lanes = {
         run["metadata"]["uid"]: list(_lanes(run, history))
         for versions in history.of("flowruns")
@@ -99,11 +100,22 @@ def limits_hold(history: History) -> Found:
             if ended:
                 moments[lane].append((ended, -1))
     for (lane, limit), steps in moments.items():
-        held = most = 0
-        for _, step in sorted(steps, key=lambda one: (one[0], one[1])):
-            held += step
-            most = max(most, held)
+        most = _most(steps)
         yield f"{lane} had {most} pods at once, {limit} are allowed" if most > limit else None
+
+
+def granted_slots_are_there(history: History) -> Found:
+    """Never more slots granted to the code of runs than a ConcurrencyLimit has."""
+    moments: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for versions in history.of("flowruns"):
+        for name, since, until, slots in _grants(versions, history):
+            moments[name].append((since, slots))
+            moments[name].append((until, -slots))
+    for limit in history.left.get("concurrencylimits", ()):
+        if steps := moments[name_of(limit)]:
+            most, allowed = _most(steps), limit["spec"]["limit"]
+            said = f"{most} slots of limit {name_of(limit)} were granted at once, it has {allowed}"
+            yield said if most > allowed else None
 
 
 def every_run_ends(history: History) -> Found:
@@ -225,6 +237,7 @@ LAWS: tuple[Callable[[History], Found], ...] = (
     ends_are_final,
     never_two_pods,
     limits_hold,
+    granted_slots_are_there,
     every_run_ends,
     no_run_is_lost,
     nothing_is_left_running,
@@ -269,10 +282,36 @@ def _lanes(run: Body, history: History) -> Iterator[tuple[str, int]]:
     for queue in history.left.get("queues", ()):
         if run["spec"].get("queue") == name_of(queue) and queue["spec"].get("limit") is not None:
             yield f"queue {name_of(queue)}", queue["spec"]["limit"]
+    for one in history.left.get("concurrencylimits", ()):
+        if name_of(one) in run["spec"].get("limits", ()):
+            yield f"limit {name_of(one)}", one["spec"]["limit"]
     for deployment in history.left.get("deployments", ()):
         limit = (deployment["spec"].get("concurrency") or {}).get("limit")
         if run["spec"].get("deploymentRef") == name_of(deployment) and limit is not None:
             yield f"deployment {name_of(deployment)}", limit
+
+
+def _grants(versions: Sequence[Body], history: History) -> Iterator[tuple[str, int, int, int]]:
+    """Give what a run's code was granted: the limit, from and to which version of all objects, and how many slots.
+
+    Of what an API server had carried out when it was killed nothing is written: a grant that may have been given back
+    then was given back at once.
+    """
+    for one, two in zip_longest(versions, versions[1:]):
+        for grant in () if state_of(one) in TERMINAL else (one.get("status") or {}).get("slotsGranted", ()):
+            since = until = version_of(one)
+            if two is not None and not history.may_lack(since, version_of(two)):
+                until = version_of(two)
+            yield grant["limit"], since, until, grant["slots"]
+
+
+def _most(steps: Sequence[tuple[Any, int]]) -> int:
+    """Give the highest level that steps up and down lead to; at the same moment those down come first."""
+    level = most = 0
+    for _, step in sorted(steps):
+        level += step
+        most = max(most, level)
+    return most
 
 
 def _wrong_ticks(which: str, ticks: Mapping[datetime, set[str]], every: timedelta, created: datetime) -> str | None:

@@ -36,6 +36,7 @@ PENDING_SECONDS = (
     180  # a container that a killed kubelet had only created is never started: that run ends by its deadline
 )
 END_SECONDS = 2.0 * PENDING_SECONDS  # within which all runs end once all is well again
+KEPT = ("flowruns", "deployments", "queues", "concurrencylimits")  # for the judge
 T = TypeVar("T")
 
 
@@ -117,7 +118,7 @@ class Round:
                     replica.close()
 
     def _apply(self, workload: Workload) -> None:
-        for body in (*workload.deployments, *workload.flows, *workload.queues):
+        for body in (*workload.deployments, *workload.flows, *workload.lanes):
             self._create(f"{body['kind'].lower()}s", body)
 
     def _strike(self, field: Field, plan: list[Planned]) -> Iterator[Blow]:
@@ -175,6 +176,8 @@ class Round:
         """Let schedules make up for what they are behind with, suspend them, and wait for the end of every run."""
         calm = datetime.now(UTC)
         for deployment in workload.deployments:
+            if not deployment["spec"].get("schedules"):
+                continue
             path = self._path("deployments", name_of(deployment))
             self._wait(
                 path, lambda one: (one.get("status") or {}).get("lastScheduled", "") > f"{calm:%Y-%m-%dT%H:%M:%S}"
@@ -204,7 +207,7 @@ class Round:
         return False
 
     def _left(self) -> dict[str, list[Body]]:
-        left = {plural: self.kube.items(self._path(plural)) for plural in ("flowruns", "deployments", "queues")}
+        left = {plural: self.kube.items(self._path(plural)) for plural in KEPT}
         left["jobs"] = self.kube.items(self._path("jobs", group="/apis/batch/v1"))
         left["pods"] = self.kube.items(self._path("pods", group="/api/v1"))
         return left

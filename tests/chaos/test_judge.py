@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.chaos import judge
@@ -101,17 +102,22 @@ def test_a_pod_lives_as_long_as_its_flow() -> None:
         assert (found == []) is good
 
 
-def test_a_queue_with_more_pods_than_it_may_have() -> None:
+@pytest.mark.parametrize(
+    ("plural", "spec", "called"),
+    [("queues", {"queue": "q"}, "queue q"), ("concurrencylimits", {"limits": ["q"]}, "limit q")],
+    ids=["queue", "limit"],
+)
+def test_more_pods_than_there_may_be(plural: str, spec: dict[str, Any], called: str) -> None:
     """At any moment; one that takes the place of another at the same time is no more than one."""
-    queue = {"metadata": {"name": "q", "uid": "q", "resourceVersion": "1"}, "spec": {"limit": 1}}
-    runs = [run(name, "COMPLETED", spec={"queue": "q"}) for name in ("one", "two")]
+    lane = {"metadata": {"name": "q", "uid": "q", "resourceVersion": "1"}, "spec": {"limit": 1}}
+    runs = [run(name, "COMPLETED", spec=spec) for name in ("one", "two")]
     begun = [wrote(pod("a", "one"), "pods", 0), wrote(pod("b", "two"), "pods", 5)]
     ended = [wrote(pod("b", "two", "Succeeded", version=3), "pods", 9)]
-    left = {"queues": [queue], "flowruns": runs, "pods": [pod("b", "two", "Succeeded", version=3)]}
+    left = {plural: [lane], "flowruns": runs, "pods": [pod("b", "two", "Succeeded", version=3)]}
     early, late = (wrote(pod("a", "one", "Succeeded", version=2), "pods", when) for when in (4, 6))
     assert breaches(judge.limits_hold, History([*begun, early, *ended], left)) == []
     (breach,) = breaches(judge.limits_hold, History([*begun, late, *ended], left))
-    assert breach == "queue q had 2 pods at once, 1 are allowed"
+    assert breach == f"{called} had 2 pods at once, 1 are allowed"
 
 
 def test_a_deployment_with_more_pods_than_it_may_have() -> None:
@@ -124,6 +130,35 @@ def test_a_deployment_with_more_pods_than_it_may_have() -> None:
         "pods": [pod("a", "one"), pod("b", "two")],
     }
     assert breaches(judge.limits_hold, History(writes, left))
+
+
+def granted(name: str, slots: int, state: str = "RUNNING", *, version: int) -> dict[str, Any]:
+    """Make a run whose code was granted slots of the limit `desk`."""
+    made = run(name, state, version=version)
+    made["status"]["slotsGranted"] = [{"limit": "desk", "slots": slots, "number": 1}]
+    return made
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETED"])
+def test_slots_that_code_was_granted(state: str) -> None:
+    """From the version that grants them to the one that does not, or in which the run has ended."""
+    desk = {"metadata": {"name": "desk", "uid": "desk", "resourceVersion": "1"}, "spec": {"limit": 1}}
+    over = granted("one", 0 if state == "RUNNING" else 1, state, version=5)
+
+    def seen(*bodies: dict[str, Any], blow: str = "") -> History:
+        writes = [wrote(body, "flowruns", int(body["metadata"]["resourceVersion"])) for body in bodies]
+        blows = [Blow(blow, at(3.5), at(3.6))] if blow else []
+        return History(writes, {"concurrencylimits": [desk]}, blows)
+
+    first, goes_on = granted("one", 1, version=2), granted("one", 1, version=3)
+    late, early = granted("two", 1, version=6), granted("two", 1, version=4)
+    after = granted("two", 1, version=7)
+    assert breaches(judge.granted_slots_are_there, seen(first, goes_on, over, late, after)) == []
+    (breach,) = breaches(judge.granted_slots_are_there, seen(first, goes_on, early, over, after))
+    assert breach == "2 slots of limit desk were granted at once, it has 1"
+    lost = seen(first, goes_on, early, over, after, blow="apiserver killed for 3 s")
+    assert breaches(judge.granted_slots_are_there, lost) == []
+    assert breaches(judge.granted_slots_are_there, seen(first, goes_on, early, over, after, blow="pod deleted"))
 
 
 def test_a_run_that_does_not_end() -> None:

@@ -9,11 +9,7 @@ from typing import Any
 
 from tests.chaos.history import Promise
 
-from towpath_operator import kinds
-
 Body = dict[str, Any]
-QUEUE, QUEUE_LIMIT = "narrow", 2
-KNOWS_QUEUES = "queues" in kinds.BY_PLURAL  # the operator of this checkout
 TREE = 9  # runs below the top: ten deep
 
 
@@ -39,7 +35,8 @@ class Workload:
     flows: tuple[Body, ...]
     deployments: tuple[Body, ...]
     """Applied before their Flows: the webhook refuses one that does not fit its Flow."""
-    queues: tuple[Body, ...]
+    lanes: tuple[Body, ...]
+    """Queues and limits."""
     pieces: tuple[Piece, ...]
     scheduled: Mapping[str, Promise] = field(default_factory=dict)
     """How the runs of a Deployment's schedules end."""
@@ -55,19 +52,25 @@ class _Kind:
     attempts: int | None = 1
     cancelled: bool = False
     retried: int | None = None
-    queued: bool = False
+    under: Body = field(default_factory=dict)
+    """Whose slots it needs, as its spec says it."""
+    deployed: str = ""
+    """The Deployment of which it is a run; else its flow is its own."""
 
 
 _KINDS: Mapping[str, _Kind] = {
     "quick": _Kind(script="exit 0"),
     "failing": _Kind(script="exit 3", ends=("FAILED",)),
     "slow": _Kind(script="sleep 6"),
-    "queued": _Kind(script="sleep 2", queued=True),
+    "queued": _Kind(script="sleep 2", under={"queue": "narrow"}),
+    "limited": _Kind(script="sleep 3", under={"limits": ["pair"]}),
+    "single": _Kind(deployed="single"),
     "add": _Kind("add", parameters={"x": 1}),
     "sell": _Kind("sell", parameters={"item": "bread"}, ends=("FAILED",)),
     "vanish": _Kind("vanish_once", attempts=2),
     "lucky": _Kind("lucky"),
     "shop": _Kind("careful_shop", parameters={"item": "milk"}),
+    "guarded": _Kind("guarded", parameters={"limit": "desk", "times": 3, "seconds": 1.0}),
     "retried": _Kind("out_of_stock_until", parameters={"attempt": 2}, attempts=2, retried=1),
     "tree": _Kind(
         "tower",
@@ -77,7 +80,7 @@ _KINDS: Mapping[str, _Kind] = {
     ),
 }
 #: How often each kind is there; plain containers cost little.
-_COUNTS: Mapping[str, int] = {"quick": 3, "slow": 2, "queued": 5, "failing": 1, "tree": 1}
+_COUNTS: Mapping[str, int] = {"quick": 3, "slow": 2, "queued": 5, "limited": 4, "single": 3, "guarded": 2}
 _LIGHT = ("quick", "failing", "slow", "queued")
 
 
@@ -96,10 +99,23 @@ def workload(seed: int, image: str, *, spread: float, light: bool = False) -> Wo
     ticking = {"image": image, "command": ["sh", "-c", "exit 0"]}
     # The parameters of these runs do not fit, so they end without a pod: many ticks, no cost.
     strict = {**ticking, "parameters": {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}}
+    moment = {"image": image, "command": ["sleep", "2"]}
     return Workload(
-        flows=(_object("Flow", "ticking", ticking), _object("Flow", "strict", strict)),
-        deployments=(_deployment("ticking", every=7), _deployment("strict", every=2)),
-        queues=(_object("Queue", QUEUE, {"limit": QUEUE_LIMIT}),) if KNOWS_QUEUES else (),
+        flows=(
+            _object("Flow", "ticking", ticking),
+            _object("Flow", "strict", strict),
+            _object("Flow", "single", moment),
+        ),
+        deployments=(
+            _deployment("ticking", every=7),
+            _deployment("strict", every=2),
+            _object("Deployment", "single", {"flowRef": "single", "concurrency": {"limit": 1}}),
+        ),
+        lanes=(
+            _object("Queue", "narrow", {"limit": 2}),
+            _object("ConcurrencyLimit", "pair", {"limit": 2}),
+            _object("ConcurrencyLimit", "desk", {"limit": 1}),
+        ),
         pieces=tuple(sorted(pieces, key=lambda piece: piece.at)),
         scheduled={"ticking": Promise(frozenset({"COMPLETED"})), "strict": Promise(frozenset({"FAILED"}), None)},
     )
@@ -122,11 +138,8 @@ def _pieces(name: str, image: str, chance: random.Random, spread: float) -> Iter
     kind = _KINDS[name]
     for number in range(_COUNTS.get(name, 1)):
         code = {"entrypoint": f"flows.py:{kind.function}"} if kind.function else {"command": ["sh", "-c", kind.script]}
-        spec: Body = {"flow": {"image": image, **code}}
-        if kind.parameters:
-            spec["parameters"] = kind.parameters
-        if kind.queued and KNOWS_QUEUES:
-            spec["queue"] = QUEUE
+        what: Body = {"deploymentRef": kind.deployed} if kind.deployed else {"flow": {"image": image, **code}}
+        spec = {**what, **kind.under} | ({"parameters": kind.parameters} if kind.parameters else {})
         at = chance.uniform(0, spread)
         yield Piece(
             name=f"{name}-{number}",
