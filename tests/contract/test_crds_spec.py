@@ -331,9 +331,15 @@ def test_flows_and_deployments_may_change(kinds: OwnGroup, body: Body) -> None:
 
 
 def test_one_more_attempt_can_be_asked_for(kinds: OwnGroup) -> None:
-    """Again and again, of a later attempt each time; never of an earlier one, and never of a run that was cancelled."""
+    """Again and again, of a later attempt each time; never of an earlier one, of one to come, or of a cancelled run."""
     run = kinds.create(make_flowrun())
-    for after in (0, 1, 1, 3):
+    for attempt, after in ((0, 0), (1, 1), (1, 1), (4, 3)):
+        if attempt:
+            run = kinds.replace({**run, "status": {"attempt": attempt}}, "status")
+        ahead = "spec.retryAfterAttempt: Forbidden: retryAfterAttempt names an attempt that has not been yet"
+        assert (
+            ahead in refusal_of(kinds.replace, run | {"spec": run["spec"] | {"retryAfterAttempt": attempt + 1}}).message
+        )
         run["spec"]["retryAfterAttempt"] = after
         run = kinds.replace(run)
     refused = "spec.retryAfterAttempt: Forbidden: retryAfterAttempt never falls, and a cancelled run stays cancelled"
@@ -341,6 +347,8 @@ def test_one_more_attempt_can_be_asked_for(kinds: OwnGroup) -> None:
     run["spec"]["cancel"] = True
     run = kinds.replace(run)
     assert refused in refusal_of(kinds.replace, run | {"spec": run["spec"] | {"retryAfterAttempt": 4}}).message
+    fresh = kinds.replace((made := kinds.create(make_flowrun())) | {"spec": made["spec"] | {"cancel": True}})
+    assert refused in refusal_of(kinds.replace, fresh | {"spec": fresh["spec"] | {"retryAfterAttempt": 0}}).message
 
 
 @pytest.mark.parametrize("wish", ["pause", "suspend"])

@@ -166,8 +166,8 @@ SPEC_RULES: Final = (
     ),
     Rule(
         "self.?cancel.orValue(false)"
-        " ? self.?retryAfterAttempt.orValue(0) == oldSelf.?retryAfterAttempt.orValue(0)"
-        " : self.?retryAfterAttempt.orValue(0) >= oldSelf.?retryAfterAttempt.orValue(0)",
+        " ? self.?retryAfterAttempt.orValue(-1) == oldSelf.?retryAfterAttempt.orValue(-1)"
+        " : self.?retryAfterAttempt.orValue(-1) >= oldSelf.?retryAfterAttempt.orValue(-1)",
         "retryAfterAttempt never falls, and a cancelled run stays cancelled: create another FlowRun",
         field_path=".retryAfterAttempt",
         reason="FieldValueForbidden",
@@ -197,6 +197,12 @@ class FlowRun(Resource):
         rules=(
             name_rule("FlowRun"),
             Rule("!has(oldSelf.status) || has(self.status)", "status cannot be removed", reason="FieldValueForbidden"),
+            Rule(
+                "self.spec.?retryAfterAttempt.orValue(0) <= self.?status.?attempt.orValue(0)",
+                "retryAfterAttempt names an attempt that has not been yet: set it to status.attempt, or to 0 without it",
+                field_path=".spec.retryAfterAttempt",
+                reason="FieldValueForbidden",
+            ),
         ),
         selectable_fields=(".status.state.type", ".spec.deploymentRef"),
     )
