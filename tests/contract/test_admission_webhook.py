@@ -162,6 +162,9 @@ def test_definitions_are_judged(webhook: LocalWebhook, kubectl: Kubectl) -> None
     assert "no usable JSON Schema" in kubectl.apply("Flow", FLOW | {"parameters": {"type": "strange"}}).stderr
     template = {"template": {"spec": {"hostNetwork": True}}}
     assert "hostNetwork" in kubectl.apply("Queue", template).stderr
+    tell = {"url": "https://a.example", "format": "Text", "text": "{{ run.nme }}"}
+    automation = {"trigger": {"states": {"types": ["FAILED"]}}, "actions": [{"webhook": tell}]}
+    assert "{{ run.nme }}" in kubectl.apply("Automation", automation).stderr
 
 
 def test_a_broken_deployment_can_be_suspended(webhook: LocalWebhook, kubectl: Kubectl) -> None:

@@ -43,7 +43,7 @@ def test_it_asks_about_what_the_operator_judges() -> None:
     runs, others = hooks(rendered())
     assert [(rule["resources"], rule["operations"]) for rule in runs["rules"]] == [(["flowruns"], ["CREATE"])]
     assert [(rule["resources"], rule["operations"]) for rule in others["rules"]] == [
-        (["flows", "deployments", "queues"], ["CREATE", "UPDATE"])
+        (["flows", "deployments", "queues", "automations"], ["CREATE", "UPDATE"])
     ]
     spared = "request.userInfo.username != 'system:serviceaccount:towpath-system:towpath-operator'"
     assert [condition["expression"] for condition in others["matchConditions"]] == [spared]

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from towpath_operator.observe import Key
 from towpath_operator.reconcile import admission
 from towpath_operator.reconcile.admission import Verdict
+from towpath_operator.reconcile.automation import deployments_of
 from towpath_operator.reconcile.claims import LIMITS, QUEUES, limits_of, queue_of
 from towpath_operator.reconcile.observed import Body, ObservedDeployment, ObservedFlowRun
 from towpath_operator.reconcile.policy import Policy
@@ -23,7 +24,7 @@ from towpath_operator.reconcile.reading import mapping, text
 #: Reading again may take so many seconds; the API server waits a little longer, and then goes on without us.
 _PATIENCE: Final = 1.5
 #: Kinds about which there is anything to say.
-REVIEWED: Final = frozenset({"flowruns", "deployments", "flows", "queues"})
+REVIEWED: Final = frozenset({"flowruns", "deployments", "flows", "queues", "automations"})
 
 
 class MalformedReviewError(ValueError):
@@ -134,6 +135,11 @@ class Reviewer:
                 return admission.of_flow(body, self._view.deployments_of_flow(*place))
             case "queues":
                 return admission.of_queue(body)
+            case "automations":
+                names = dict.fromkeys(deployments_of(body))
+                return admission.of_automation(
+                    body, [f"Deployment {name!r}" for name in names if look_up("deployments", name) is None]
+                )
             case _:
                 return Verdict()
 

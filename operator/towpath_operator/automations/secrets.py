@@ -65,6 +65,10 @@ class Secrets:
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise SecretError(f"The key {key!r} of Secret {name!r} in namespace {namespace!r} is no text.") from None
 
+    def forget(self, namespace: str) -> None:
+        """Let the Secrets of a namespace be read again: what was read of them may be old."""
+        self._kept = {place: read for place, read in self._kept.items() if place[0] != namespace}
+
     async def problem_of(self, automation: Body) -> str:
         """Say why a Secret that an automation names cannot be read; empty if all can."""
         namespace = text(automation, "metadata", "namespace")

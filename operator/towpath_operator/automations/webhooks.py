@@ -168,6 +168,8 @@ class Webhooks:
         try:
             await self._post(order)
         except _FailedError as error:
+            if error.is_hopeless:
+                self._secrets.forget(order.namespace)  # URL or token may have been replaced
             self._tally.attempted(order.namespace, order.automation, error.word)
             about = {"namespace": order.namespace, "automation": order.automation}
             log.info("Event %s was not delivered: %s", order.delivery.event, error, extra=about)

@@ -16,6 +16,7 @@ from datetime import datetime
 from towpath.limits import cut
 from towpath.states import Reason
 from towpath_operator.reconcile import deployment as deployments
+from towpath_operator.reconcile import messages
 from towpath_operator.reconcile.flow import check_flow
 from towpath_operator.reconcile.observed import Body, ObservedDeployment, ObservedFlowRun
 from towpath_operator.reconcile.parameters import check_parameters
@@ -110,6 +111,17 @@ def of_flow(body: Body, using: Iterable[Body] = ()) -> Verdict:
 def of_queue(body: Body) -> Verdict:
     """Judge a Queue: its pod template."""
     return _verdict([check_template(mapping(body, "spec"))])
+
+
+def of_automation(body: Body, absent: Sequence[str] = ()) -> Verdict:
+    """Judge an Automation: its texts, for nobody looks at them before something happens.
+
+    Args:
+        body: the Automation as it is to be.
+        absent: what it names, and is not there, such as "Deployment 'clean-up'".
+    """
+    said = messages.problem_of(body)
+    return Verdict((said,) if said else (), tuple(f"There is no {one} yet." for one in absent))
 
 
 def _verdict(problems: Iterable[Problem | None], warnings: Iterable[str] = ()) -> Verdict:

@@ -188,9 +188,14 @@ def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(title, str(values[key])) for title, key in wanted if values[key]]
 
 
+def _rendered(template: str, values: Mapping[str, Any]) -> str:
+    """Render a text for people; the summary where there is none, or nothing is left of it."""
+    return str(render(template, values)).strip() or str(values["event.summary"])
+
+
 def _slack(template: str, values: Mapping[str, Any]) -> dict[str, Any]:
     values = {key: _escaped(said) if isinstance(said, str) else said for key, said in values.items()}
-    shown = str(render(template or "{{ event.summary }}", values))
+    shown = _rendered(template, values)
     facts = " · ".join(f"{title}: {fact}" for title, fact in _facts(values))
     return {
         "text": shown,
@@ -207,7 +212,7 @@ def _escaped(said: str) -> str:
 
 
 def _teams(template: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    said = str(render(template or "{{ event.summary }}", values))
+    said = _rendered(template, values)
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",

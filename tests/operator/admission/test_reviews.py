@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.builders import NAMESPACE, make_deployment, make_flow, make_flowrun
+from tests.operator.automations.deciding import FAILED, make_automation
 
 from towpath.errors import Unreachable
 from towpath_operator.admission.review import MalformedReviewError, Reviewer
@@ -150,6 +151,14 @@ def test_a_flow_is_compared_with_its_deployments() -> None:
     assert "Deployment 'nightly' does not fit" in response["warnings"][0]
 
 
+def test_an_automation_is_warned_of_deployments_that_are_missing() -> None:
+    """One that is there, though the store has not heard of it, is none of them."""
+    deployment = make_deployment("clean-up")
+    actions = [{"runDeployment": {"name": name}} for name in ("clean-up", "nobody")]
+    response = answered(World(there=(deployment,)), make_automation(FAILED, *actions))
+    assert (response["allowed"], response["warnings"]) == (True, ["There is no Deployment 'nobody' yet."])
+
+
 def test_a_name_that_is_still_to_be_made_is_no_trouble() -> None:
     """A run with generateName has no name yet; kinds about which there is nothing to say are accepted."""
     run = make_flowrun(parameters=GOOD)
@@ -160,7 +169,7 @@ def test_a_name_that_is_still_to_be_made_is_no_trouble() -> None:
     world = World(flow())
     reviewer = Reviewer(StoreView(world.store), world.refresh, DEFAULT, clock=lambda: NOW)
     assert asyncio.run(reviewer.answer(reviewed))["response"]["allowed"] is True
-    reviewed["request"]["resource"]["resource"] = "automations"
+    reviewed["request"]["resource"]["resource"] = "concurrencylimits"
     assert asyncio.run(reviewer.answer(reviewed))["response"]["allowed"] is True
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from tests.builders import make_deployment, make_flow, make_flowrun
+from tests.operator.automations.deciding import FAILED, make_automation
 from tests.operator.reconcile.deciding import decide, now, status_after
 
-from towpath_operator.reconcile.admission import Verdict, of_deployment, of_flow, of_queue, of_run
+from towpath_operator.reconcile.admission import Verdict, of_automation, of_deployment, of_flow, of_queue, of_run
 from towpath_operator.reconcile.observed import ObservedDeployment, ObservedFlowRun
 
 SCHEMA = {
@@ -196,6 +197,17 @@ def test_a_queue_is_judged_by_its_template() -> None:
     """Its template goes into the pods of others."""
     assert of_queue({"spec": {"limit": 1}}) == Verdict()
     assert "hostNetwork" in of_queue({"spec": {"template": HOST}}).problems[0]
+
+
+def test_an_automation_is_judged_by_its_texts() -> None:
+    """One whose message could not be understood when it is needed is refused; a Deployment may come later."""
+    assert of_automation(make_automation()) == Verdict()
+    typo = make_automation(FAILED, {"webhook": {"url": "https://a.example", "format": "Text", "text": "{{ run.nme }}"}})
+    (problem,) = of_automation(typo).problems
+    assert problem.startswith("actions[0] has the placeholder '{{ run.nme }}', which stands for nothing.")
+    assert of_automation(make_automation(), ["Deployment 'clean-up'"]).warnings == (
+        "There is no Deployment 'clean-up' yet.",
+    )
 
 
 def test_what_was_wrong_before_is_told_and_not_refused() -> None:

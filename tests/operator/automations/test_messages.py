@@ -134,6 +134,16 @@ def test_slack_takes_long_texts() -> None:
     assert len(body["blocks"][0]["text"]["text"]) <= 3000
 
 
+@pytest.mark.parametrize("format_", ["Slack", "Teams"])
+def test_a_text_of_which_nothing_is_left_is_not_sent(format_: str) -> None:
+    """Slack refuses empty texts, and nobody reads them: where all placeholders are empty, the summary is said."""
+    automation = make_automation({"noSuccess": {"forSeconds": 600}})
+    quiet = silence(automation, at(0))
+    body = message(automation, {"format": format_, "text": " {{ run.name }}\n"}, quiet).body
+    shown = body["text"] if format_ == "Slack" else body["attachments"][0]["content"]["body"][0]["text"]
+    assert shown == known(automation, quiet)["event.summary"]
+
+
 def test_teams() -> None:
     """Teams gets a message with one Adaptive Card."""
     body = said({"format": "Teams"})

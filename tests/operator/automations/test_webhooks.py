@@ -290,6 +290,26 @@ def test_secrets_are_read_again_after_a_while() -> None:
     assert asyncio.run(value()) == "https://x.example"
 
 
+def test_a_secret_is_read_again_after_a_refusal() -> None:
+    """A token that was replaced may be why the receiver refused: the next attempt has the new one, however soon it is."""
+
+    async def test(webhooks: Webhooks, told: Told) -> None:
+        for token in ("old", "new"):
+            cluster.secrets = {"s": {"token": token}}
+            webhooks.send(order(webhook))
+            await asyncio.wait_for(told.heard.wait(), 60)
+            told.heard.clear()
+            webhooks.settle("u1", frozenset(webhooks.outcomes("u1")))
+
+    cluster = Cluster()
+    with receiving((401, {})) as receiver:
+        reference = {"name": "s", "key": "token"}
+        webhook = {"url": receiver.url, "headers": [{"name": "Authorization", "secretKeyRef": reference}]}
+        told = with_webhooks(test, cluster)
+        assert [headers["authorization"] for _, headers, _ in receiver.received] == ["old", "new"]
+    assert told.attempts == ["http_4xx", "delivered"]
+
+
 def test_one_attempt_at_a_time() -> None:
     """What is being sent is not sent again, nor what was sent until somebody has written it down."""
 
