@@ -12,15 +12,13 @@ import random
 import secrets
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
-from tests.chaos.havoc import THEMES, plan
-from tests.chaos.history import History
-from tests.chaos.judge import Verdict, fail_overs, judge
-from tests.chaos.lives import state_of
+from tests.chaos.havoc import SECONDS, THEMES, plan
+from tests.chaos.judge import judge
+from tests.chaos.report import Played, report, summary
 from tests.chaos.stage import Round
 from tests.chaos.workload import workload
 from tests.cluster import project_images
@@ -42,9 +40,10 @@ class NotBreakableError(ClusterUnavailable):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Play the rounds; the exit code says whether all laws held."""
-    arguments = _parser().parse_args(words)
+    arguments, began = _parser().parse_args(words), time.monotonic()
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     themes = arguments.theme or [list(THEMES)[number % len(THEMES)] for number in range(arguments.rounds)]
+    say(f"seed {seed}: {', '.join(themes)}")
     try:
         cluster = breakable_cluster()
         image = flows_image(cluster)
@@ -54,27 +53,31 @@ def main(words: Sequence[str] | None = None) -> int:
     except ClusterError as error:
         say(str(error))
         return 1
-    say(f"seed {seed}: {', '.join(themes)}")
-    held = True
+    rounds: list[Played] = []
     try:
         with Kube(cluster.kubeconfig) as kube:
             for number, theme in enumerate(themes):
-                own = seed + number
-                name = f"chaos-{own}-{theme.replace(' ', '-')}-{secrets.token_hex(2)}"  # the audit log remembers
-                began = time.monotonic()
-                played = Round(cluster, kube, name, REPOSITORY / ".cluster" / cluster.name / "chaos" / name, say)
-                history = played.play(workload(own, image, spread=20), plan(own, theme, arguments.seconds), own)
-                verdicts = judge(history)
-                print("\n".join(report(theme, own, history, verdicts, time.monotonic() - began)), flush=True)
-                if any(verdict.breaches for verdict in verdicts):
-                    held = False
-                    print(f"Logs: {played.folder}\nAgain: make chaos SEED={own} THEME={theme!r}", flush=True)
-                played.leave()
+                say(f"round {number + 1} of {len(themes)}: {theme}, seed {seed + number}")
+                rounds.append(_play(cluster, kube, image, theme, seed + number, arguments.seconds or SECONDS[theme]))
     finally:
         if not arguments.keep:
             cluster.provider.down()
-    print(f"Seed {seed}: {'every law held' if held else 'laws were broken, see above'}.")
-    return 0 if held else 1
+    print("\n".join(summary(rounds, time.monotonic() - began)))
+    return 1 if any(played.broken for played in rounds) else 0
+
+
+def _play(cluster: Cluster, kube: Kube, image: str, theme: str, seed: int, seconds: float) -> Played:
+    """Play a round, and tell what came of it."""
+    name = f"chaos-{seed}-{theme.replace(' ', '-')}-{secrets.token_hex(2)}"  # the audit log remembers
+    folder, began = REPOSITORY / ".cluster" / cluster.name / "chaos" / name, time.monotonic()
+    stage = Round(cluster, kube, name, folder, lambda line: say(f"{theme}: {line}"))
+    history = stage.play(workload(seed, image, spread=seconds / 3), plan(seed, theme, seconds), seed)
+    played = Played(theme, seed, time.monotonic() - began, history, judge(history))
+    print("\n".join(report(played)), flush=True)
+    if played.broken:
+        print(f"Logs: {stage.keep_log().parent}\nAgain: {played.again}", flush=True)
+    stage.leave()
+    return played
 
 
 def breakable_cluster() -> Cluster:
@@ -112,23 +115,6 @@ def flows_image(cluster: Cluster) -> str:
     return reference
 
 
-def report(theme: str, seed: int, history: History, verdicts: Sequence[Verdict], took: float) -> Iterator[str]:
-    """Tell what was done in a round, and what came of it."""
-    blows = Counter(str(blow.what).partition(" for ")[0].partition(" (")[0] for blow in history.blows)
-    ends = Counter(str(state_of(run)) for run in history.left.get("flowruns", ()))
-    yield ""
-    yield f"Round {theme!r}, seed {seed}, {took:.0f} s"
-    yield "  done   " + ", ".join(f"{count} {what}" for what, count in blows.most_common())
-    yield "  runs   " + ", ".join(f"{count} {end}" for end, count in ends.most_common())
-    if took_over := fail_overs(history):
-        yield "  another operator took over after " + ", ".join(f"{seconds:.1f} s" for seconds in took_over)
-    for verdict in verdicts:
-        mark = "BROKEN" if verdict.breaches else "held" if verdict.looked_at else "-"
-        yield f"  {mark:6} {verdict.looked_at:5}  {verdict.law}"
-        for what in verdict.breaches:
-            yield f"                  {what}"
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, help="what everything random is made of; default: a new one, printed")
@@ -136,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--theme", action="append", choices=THEMES, help="play this instead; may be given several times"
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="for which blows fall in a round")
+    parser.add_argument(
+        "--seconds", type=float, help="for which blows fall in a round; default: 60, 150 for everything"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
     return parser
 

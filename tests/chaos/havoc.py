@@ -27,7 +27,7 @@ class What(StrEnum):
     WEBHOOK_SILENT = "webhook silent"
     KILL = "killed"  # a component, started again after a while
     FREEZE = "frozen"  # a component
-    MINUTE = "API server away for more than a minute"
+    MINUTE = "apiserver away, longer than a minute"
     KILL_CONTAINER = "process in a container killed"
     DELETE_POD = "pod deleted"
     DELETE_JOB = "Job deleted"
@@ -89,6 +89,8 @@ THEMES: Mapping[str, Sequence[What]] = {
     ),
     "everything": tuple(What),
 }
+#: For how long blows fall in a round, if nobody says otherwise.
+SECONDS: Mapping[str, float] = {theme: 150.0 if theme == "everything" else 60.0 for theme in THEMES}
 #: So long that it falls in one out of so many turns of a theme's blows.
 RARE: Mapping[What, int] = {What.MINUTE: 4}
 #: Components, those first whose loss matters most.

@@ -17,7 +17,7 @@ from typing import Any
 
 Body = Mapping[str, Any]
 #: Blows after which a request may have been carried out, and nothing, or a failure, is written of it.
-LOSE_LINES = ("apiserver", "etcd", "API server", "whole node")
+LOSE_LINES = ("apiserver", "etcd", "whole node")
 
 
 @dataclass(frozen=True)
@@ -140,17 +140,20 @@ def read(log: Path, namespace: str, *, leases: str = "") -> list[Write]:
     """Read what was written in a namespace.
 
     Args:
-        log: the audit log; files that were full stand beside it.
+        log: the audit log.
         namespace: in which.
         leases: the namespace of the operators' Lease.
     """
-    wanted = [f'"namespace":"{name}"' for name in (namespace, leases) if name]
-    found = []
-    for file in [*sorted(log.parent.glob(f"{log.stem}-*{log.suffix}")), log]:
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            found += [line for line in lines if any(word in line for word in wanted)]
-    writes = (write for line in found for write in _write(line, namespace, leases))
+    writes = (write for line in lines(log, namespace, leases) for write in _write(line, namespace, leases))
     return sorted(writes, key=lambda write: (write.done, write.began))
+
+
+def lines(log: Path, *namespaces: str) -> Iterator[str]:
+    """Give the lines of an audit log that speak of some namespaces; files that were full stand beside it."""
+    wanted = [f'"namespace":"{name}"' for name in namespaces if name]
+    for file in [*sorted(log.parent.glob(f"{log.stem}-*{log.suffix}")), log]:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            yield from (line for line in opened if any(word in line for word in wanted))
 
 
 def _write(line: str, namespace: str, leases: str) -> Iterable[Write]:

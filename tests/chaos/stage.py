@@ -15,7 +15,7 @@ import httpx
 from tests.chaos.blows import Field
 from tests.chaos.door import Door
 from tests.chaos.havoc import Planned
-from tests.chaos.history import Blow, History, Promise, read
+from tests.chaos.history import Blow, History, Promise, lines, read
 from tests.chaos.installing import NAME, install, refuses, uninstall
 from tests.chaos.lives import name_of, state_of
 from tests.chaos.proxy import Proxy
@@ -37,6 +37,7 @@ PENDING_SECONDS = (
 )
 END_SECONDS = 2.0 * PENDING_SECONDS  # within which all runs end once all is well again
 KEPT = ("flowruns", "deployments", "queues", "concurrencylimits")  # for the judge
+TELL_SECONDS = 15.0  # between two lines about those that go on
 T = TypeVar("T")
 
 
@@ -70,8 +71,8 @@ class Round:
             assert self._await_refusal(), "the webhook refuses nothing"
             runs.start()
             blows = list(self._strike(field, plan))
+            self.say("everything that was taken away is put back")
             field.heal()
-            self.say(f"{self.name}  calm: waiting for the end of every run")
             runs.join()
             self._end(workload)
             refuses_again = self._await_refusal()
@@ -79,6 +80,12 @@ class Round:
         promises = self.promises | dict(_scheduled(workload, left))
         writes = [write for write in read(self.cluster.audit_log, self.name, leases=SYSTEM) if write.began > began]
         return History(writes, left, blows, promises, refuses_again)
+
+    def keep_log(self) -> Path:
+        """Put what the API server wrote down of this round beside the logs of its operators; give the file."""
+        file = self.folder / "audit.log"
+        file.write_text("".join(lines(self.cluster.audit_log, self.name, SYSTEM)), encoding="utf-8")
+        return file
 
     def leave(self) -> None:
         """Remove the namespace, whose end is not waited for, and the webhook, which nobody answers for any more."""
@@ -124,7 +131,7 @@ class Round:
     def _strike(self, field: Field, plan: list[Planned]) -> Iterator[Blow]:
         for number, planned in enumerate(plan):
             time.sleep(planned.pause)
-            self.say(f"{self.name}  {planned}")
+            self.say(f"blow {number + 1} of {len(plan)}: {planned}; {self._progress()}")
             blow = self._insist(lambda planned=planned, number=number: field.strike(planned, number))  # type: ignore[misc]
             if blow:
                 yield blow
@@ -183,13 +190,24 @@ class Round:
                 path, lambda one: (one.get("status") or {}).get("lastScheduled", "") > f"{calm:%Y-%m-%dT%H:%M:%S}"
             )
             self._insist(lambda path=path: self.kube.merge(path, {"spec": {"suspend": True}}))  # type: ignore[misc]
-        deadline = time.monotonic() + END_SECONDS
-        while time.monotonic() < deadline:
-            runs = self.kube.items(self._path("flowruns"))
+        began, told = time.monotonic(), 0.0
+        while (passed := time.monotonic() - began) < END_SECONDS:
+            going_on = [run for run in self.kube.items(self._path("flowruns")) if state_of(run) not in TERMINAL]
             jobs = self.kube.items(self._path("jobs", group="/apis/batch/v1"))
-            if all(state_of(run) in TERMINAL for run in runs) and not any(job["status"].get("active") for job in jobs):
+            if not going_on and not any(job["status"].get("active") for job in jobs):
                 return
+            if not told or passed - told > TELL_SECONDS:
+                some = ", ".join(f"{name_of(run)} {state_of(run)}" for run in going_on[:3]) or "only Jobs"
+                self.say(f"calm; {len(going_on)} runs go on: {some}" + (" …" if len(going_on) > 3 else ""))
+                told = passed
             time.sleep(1.0)
+
+    def _progress(self) -> str:
+        """Tell how many runs have ended."""
+        with contextlib.suppress(ApiError, httpx.HTTPError):
+            runs = self.kube.items(self._path("flowruns"))
+            return f"{sum(state_of(run) in TERMINAL for run in runs)} of {len(runs)} runs have ended"
+        return "the API server does not answer"
 
     def _wait(self, path: str, until: Callable[[Body], bool]) -> None:
         deadline = time.monotonic() + END_SECONDS
