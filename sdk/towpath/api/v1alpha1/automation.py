@@ -129,14 +129,14 @@ class AfterTrigger(Model):
     """Something has taken so long."""
 
     after_seconds: Seconds
-    """How long."""
+    """For how many seconds; it is an event once they have passed, and the run is still as it was."""
 
 
 class ForTrigger(Model):
     """Nothing has happened for so long."""
 
     for_seconds: Annotated[int, Field(ge=10, le=31_536_000)]
-    """How long; at least 10."""
+    """For how many seconds, at least 10; one event for each silence, and another after the next success."""
 
 
 class Trigger(Model):
@@ -177,7 +177,7 @@ class SecretKeyRef(Model):
     name: Annotated[str, Field(min_length=1, max_length=253)]
     """Name of the Secret."""
     key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-    """Which of its keys."""
+    """Which of its keys; blanks and line ends round the value are dropped."""
 
 
 class UrlSource(Model):
@@ -191,9 +191,9 @@ class Header(Model):
     """A header of a request."""
 
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[-A-Za-z0-9]+$")]
-    """Its name."""
+    """Name of the header; those that Towpath sets itself, such as Content-Type, are refused."""
     value: Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")] | None = None
-    """Its value."""
+    """What it says, if everybody may know it."""
     secret_key_ref: SecretKeyRef | None = None
     """Where a value that is a secret comes from."""
 
@@ -208,7 +208,7 @@ class Webhook(Model):
     """A POST to a URL, repeated until it is taken, for a day at most."""
 
     url: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    """Where to, if everybody may know it."""
+    """Where to, with https:// or http://, if everybody may know it."""
     url_from: UrlSource | None = None
     """Where to, if the URL is a secret, as those of Slack and Teams are."""
     format: Literal["CloudEvents", "Slack", "Teams", "Text"] | None = None
@@ -218,7 +218,7 @@ class Webhook(Model):
     body: AnyObject | None = None
     """Another JSON object to send, with placeholders in its texts."""
     headers: Headers | None = None
-    """Further headers."""
+    """Further headers, such as Authorization."""
     signing_secret_ref: SecretKeyRef | None = None
     """With it, requests are signed as Standard Webhooks says: webhook-id, webhook-timestamp, webhook-signature."""
 
@@ -250,7 +250,7 @@ class Action(Model):
     """Something to do; exactly one of these."""
 
     webhook: Annotated[Webhook, Field(json_schema_extra={"x-rules": WEBHOOK_RULES})] | None = None
-    """Tell a URL."""
+    """Send a message to a URL."""
     run_deployment: RunDeployment | None = None
     """Make a run of a Deployment: once for each event."""
     cancel: CancelRun | None = None
@@ -269,7 +269,7 @@ class Throttle(Model):
     """How often at most something is done."""
 
     seconds: Seconds
-    """At least so long lies between two events; what happens meanwhile comes together with the next, and is counted."""
+    """So many seconds at least lie between two events; what happens meanwhile comes with the next, and is counted."""
 
 
 class AutomationSpec(Model):

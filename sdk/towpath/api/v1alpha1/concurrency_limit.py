@@ -45,8 +45,8 @@ class ConcurrencyLimitSpec(Model):
     slot_decay_per_second: (
         Annotated[str, Field(max_length=16, pattern=r"^([0-9]{1,6}(\.[0-9]{1,6})?|\.[0-9]{1,6})$")] | None
     ) = None
-    """A rate, such as "0.5": so many slots come free again each second, whoever took them; nobody gives one back. "0" is
-    no rate."""
+    """A rate, such as "0.5": so many slots come free again each second, whoever took them; nobody gives one back. "0"
+    is no rate."""
     suspend: bool | None = None
     """True: the limit lets everybody in."""
 

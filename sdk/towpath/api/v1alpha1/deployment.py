@@ -107,7 +107,7 @@ class HistorySpec(Model):
     failed: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """How many that FAILED, CRASHED or were CANCELLED are kept, the latest."""
     ttl_seconds: Seconds | None = None
-    """For how long after its end a run is kept."""
+    """For how many seconds after its end a run is kept; without it the operator's setting counts."""
 
 
 class DeploymentSpec(Model):
@@ -142,14 +142,14 @@ class DeploymentSpec(Model):
     template: AnyObject | None = None
     """Pod template (metadata, spec), merged over the Flow's."""
     timeout_seconds: Seconds | None = None
-    """Overrides the Flow's timeoutSeconds."""
+    """How many seconds a run may take before it ends FAILED as TimedOut; overrides the Flow's."""
     pending_timeout_seconds: Seconds | None = None
     """How long an attempt may wait for its pod to run before the run ends CRASHED as PendingTimeout; 600 by
     default."""
     retries: Retries | None = None
-    """Overrides the Flow's retries."""
+    """How often the flow's own failure is retried within its pod; overrides the Flow's."""
     infra_retries: Retries | None = None
-    """Overrides the Flow's infraRetries."""
+    """How many new attempts follow failures that are not the flow's own, such as a lost node; overrides the Flow's."""
     result_storage: Annotated[str, Field(max_length=512)] | None = None
     """Where results too large for the status go: a path or any fsspec URL that the run and its readers reach."""
 

@@ -74,7 +74,8 @@ class FlowRunSpec(Model):
     flow: Annotated[FlowSpec, Field(json_schema_extra={"x-rules": CODE_RULES})] | None = None
     """The flow itself, written in place."""
     parameters: AnyObject | None = None
-    """Values for the flow's parameters, over the deployment's, name by name."""
+    """Values for the flow's parameters, over the deployment's, name by name. `kubectl apply` leaves out those that are
+    null; `kubectl create` and `kubectl apply --server-side` do not."""
     scheduled_time: Time | None = None
     """Not before this time; at once by default."""
     parent: ParentRef | None = None
@@ -108,14 +109,14 @@ class FlowRunSpec(Model):
     template: AnyObject | None = None
     """Pod template (metadata, spec), merged over the flow's and the deployment's."""
     timeout_seconds: Seconds | None = None
-    """Overrides the flow's timeoutSeconds."""
+    """How many seconds the run may take before it ends FAILED as TimedOut; overrides flow and deployment."""
     pending_timeout_seconds: Seconds | None = None
     """How long an attempt may wait for its pod to run before the run ends CRASHED as PendingTimeout; 600 by
     default."""
     retries: Retries | None = None
-    """Overrides the flow's retries."""
+    """How often the flow's own failure is retried within its pod; overrides flow and deployment."""
     infra_retries: Retries | None = None
-    """Overrides the flow's infraRetries."""
+    """How many new attempts follow failures that are not the flow's own; overrides flow and deployment."""
     result_storage: Annotated[str, Field(max_length=512)] | None = None
     """Where a result too large for the status goes: a path or any fsspec URL that the run and its readers reach."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
@@ -199,7 +200,8 @@ class FlowRun(Resource):
             Rule("!has(oldSelf.status) || has(self.status)", "status cannot be removed", reason="FieldValueForbidden"),
             Rule(
                 "self.spec.?retryAfterAttempt.orValue(0) <= self.?status.?attempt.orValue(0)",
-                "retryAfterAttempt names an attempt that has not been yet: set it to status.attempt, or to 0 without it",
+                "retryAfterAttempt names an attempt that has not been yet: set it to status.attempt, or to 0"
+                " without it",
                 field_path=".spec.retryAfterAttempt",
                 reason="FieldValueForbidden",
             ),
