@@ -18,6 +18,8 @@ from tests.helm import dashboard
 from tests.installation import SYSTEM, Installation
 from tests.kube import Kube
 
+from towpath import names
+
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 
@@ -106,14 +108,34 @@ def listening_port(process: subprocess.Popen[bytes], log: Path) -> int:
     raise AssertionError(f"Prometheus does not listen:\n{log.read_text()}")
 
 
+@pytest.fixture
+def standing(runs: Runs) -> Iterator[None]:
+    """A Queue, a ConcurrencyLimit, and an Automation that has something to do when a run fails."""
+    name, nobody = f"{runs.prefix}-watched", {"webhook": {"url": "http://127.0.0.1:1/"}}
+    automation = {"trigger": {"states": {"types": ["FAILED"]}}, "actions": [{"cancel": {}}, nobody]}
+    made = {
+        "queues": ("Queue", {"limit": 1}),
+        "concurrencylimits": ("ConcurrencyLimit", {"limit": 1}),
+        "automations": ("Automation", automation),
+    }
+    for plural, (kind, spec) in made.items():
+        body = {"apiVersion": names.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        runs.kube.create(runs.path(plural), body)
+    yield
+    for plural in made:
+        runs.kube.delete(runs.path(plural, name))
+
+
 def test_every_query_of_dashboard_and_alerts_works_on_what_the_operator_says(
-    runs: Runs, prometheus: Prometheus
+    runs: Runs, standing: None, prometheus: Prometheus
 ) -> None:
-    """Each query is accepted, and the ones about runs that were made here have an answer."""
+    """Each query is accepted, and the ones about what was made here have an answer."""
     runs.ended(runs.start("add", {"x": 1}))
     runs.ended(runs.start("sell", {"item": "tea"}))
     prometheus.wait('towpath_flowruns_finished_total{flow="sell",state="FAILED",reason="FlowFailed"}')
     prometheus.wait('towpath_flowruns_finished_total{flow="add",state="COMPLETED"}')
+    prometheus.wait('towpath_automation_deliveries_total{outcome="unreachable"}')
+    prometheus.wait('towpath_automation_actions_total{outcome="done"}')
     time.sleep(2.5)  # a rate needs two scrapes
 
     answers = {query: prometheus.query(query.expr) for query in dashboard.queries()}

@@ -44,6 +44,7 @@ def exported() -> dict[str, set[str]]:
     metrics.run_retried(retried, "NodeLost")
     metrics.automations.changed(None, {**run, "status": {"pending": [{"taken": TIME}]}})
     metrics.automations.over("n", "a", "given_up", 1)
+    metrics.automations.attempted("n", "a", "http_5xx")
     metrics.reconciled("FlowRun", 0.1)
     metrics.reconcile_failed("FlowRun")
     metrics.api_request("get", "flowruns", "200", 0.1)
