@@ -82,7 +82,8 @@ def plan(deployment: Body, schedules: Sequence[str], begin: datetime, end: datet
         most: how many runs there may be.
 
     Raises:
-        ConfigurationError: there is no such schedule, one cannot be understood, or there are too many runs.
+        ConfigurationError: there is no such schedule, one cannot be understood, there are too many runs, or most of
+            them would be cancelled.
     """
     name, spec = deployment["metadata"]["name"], deployment["spec"]
     entries = {entry["name"]: entry for entry in spec.get("schedules") or ()}
@@ -99,9 +100,21 @@ def plan(deployment: Body, schedules: Sequence[str], begin: datetime, end: datet
             f"There are more than {most} times from {written(begin)} to {written(end)}. Shorten the stretch, choose one"
             " schedule with --schedule, or allow more with --max."
         )
+    _check_order(name, spec.get("concurrency") or {}, len(due))
     given = {one["name"]: {**(spec.get("parameters") or {}), **(one.get("parameters") or {})} for one in chosen}
     namespace = deployment["metadata"]["namespace"]
     return [run_manifest(namespace, name, schedule, time, given[schedule]) for time, schedule in due]
+
+
+def _check_order(name: str, concurrency: Body, many: int) -> None:
+    """Refuse runs that are not let wait for each other: their times would have had their runs, for nothing."""
+    on_conflict, limit = concurrency.get("onConflict") or "Enqueue", concurrency.get("limit") or many
+    if on_conflict != "Enqueue" and many > limit:
+        raise ConfigurationError(
+            f"Deployment {name!r} lets {limit} run{'' if limit == 1 else 's'} work at once, its onConflict is"
+            f" {on_conflict}, and of these {many} runs {many - limit} would be cancelled at once. Set onConflict to"
+            " Enqueue until they have begun, or fill a shorter stretch."
+        )
 
 
 def _times(entry: Body, after: datetime, end: datetime, most: int) -> list[datetime]:

@@ -105,13 +105,15 @@ def failure(request: Request, status: int, body: bytes, retry_after: str | None 
     answer = _status(body)
     said = str(answer.get("message") or body[:200].decode(errors="replace").strip() or "no reason given").rstrip(".")
     kind = _ERRORS.get(status)
-    if kind is None and status in _RETRIED:
+    # a new object, and no AlreadyExists: others have counted against the same quota in this moment
+    retried = status in _RETRIED or (request.method == "POST" and status == 409 and answer.get("reason") == "Conflict")
+    if retried:
         kind = Unreachable
     elif status == 422 and request.content_type == JSON_PATCH and not _names_fields(answer):
         kind = Conflict  # a `test` operation failed: validation would name the fields
     error = (kind or Refused)(f"The Kubernetes API could not {request.aim}: {status}, {said}.{_cure(status, said)}")
     seconds = float(retry_after) if retry_after and retry_after.strip().isdigit() else 0.0
-    return Failure(status, error, status in _RETRIED, seconds)
+    return Failure(status, error, retried, seconds)
 
 
 def event(request: Request, line: str) -> Event:

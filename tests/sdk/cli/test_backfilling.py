@@ -154,6 +154,22 @@ def test_a_deployment_without_good_schedules_says_so(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("on_conflict", ["CancelNew", "CancelRunning"])
+def test_runs_that_would_be_cancelled_at_once_are_not_made(
+    cluster: Cluster, on_conflict: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their times would have had their runs, for nothing; as many as may be at work at once are."""
+    cluster.spec["concurrency"] = {"limit": 3, "onConflict": on_conflict}
+    assert backfill(*DAY, "--schedule", "hourly") == Exit.USAGE
+    assert f"onConflict is {on_conflict}, and of these 4 runs 1 would be cancelled" in capsys.readouterr().err
+    assert cluster.runs == {}
+
+    cluster.spec["concurrency"] = {"limit": 3}
+    assert backfill(*DAY, "--schedule", "hourly") == Exit.OK
+    cluster.spec["concurrency"] = {"limit": 1, "onConflict": on_conflict}
+    assert backfill("--from", DAY[1], "--to", DAY[1], "--schedule", "hourly") == Exit.OK
+
+
 def test_this_machine_has_no_backfill(capsys: pytest.CaptureFixture[str]) -> None:
     """What makes up for missed runs there is said instead."""
     assert main(["deployments", "backfill", "nightly", *DAY]) == Exit.USAGE

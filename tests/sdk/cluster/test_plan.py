@@ -15,6 +15,7 @@ from towpath.errors import ClusterError, Conflict, NotFound, Refused, Unreachabl
 
 RUNS = "/apis/towpath.dev/v1alpha1/namespaces/shop/flowruns"
 GET = plan.get("flowruns", "shop", "a")
+POST = plan.create("flowruns", "shop", {"metadata": {"name": "a"}})
 PATCH = plan.patch_status("flowruns", "shop", "a", [{"op": "test", "path": "/status/attempt", "value": 1}])
 CHILDREN = Selector(labels={"towpath.dev/parent": "top"})
 
@@ -26,7 +27,7 @@ CHILDREN = Selector(labels={"towpath.dev/parent": "top"})
         pytest.param(
             plan.get("flowruns", "a/b", "c?d"), "GET", RUNS.replace("shop", "a%2Fb") + "/c%3Fd", {}, id="quoted"
         ),
-        pytest.param(plan.create("flowruns", "shop", {"metadata": {"name": "a"}}), "POST", RUNS, {}, id="create"),
+        pytest.param(POST, "POST", RUNS, {}, id="create"),
         pytest.param(PATCH, "PATCH", f"{RUNS}/a/status", {}, id="patch"),
         pytest.param(
             plan.listing("flowruns", "shop", CHILDREN),
@@ -70,8 +71,8 @@ def test_a_patch_travels_as_json_patch() -> None:
     assert json.loads(PATCH.body or b"") == [{"op": "test", "path": "/status/attempt", "value": 1}]
 
 
-def status(message: str = "no", **details: object) -> bytes:
-    return json.dumps({"kind": "Status", "message": message, "details": details}).encode()
+def status(message: str = "no", reason: str = "", **details: object) -> bytes:
+    return json.dumps({"kind": "Status", "message": message, "reason": reason, "details": details}).encode()
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,8 @@ def status(message: str = "no", **details: object) -> bytes:
     [
         pytest.param(GET, 404, status(), NotFound, False, id="missing"),
         pytest.param(GET, 409, status(), Conflict, False, id="exists"),
+        pytest.param(POST, 409, status(reason="AlreadyExists"), Conflict, False, id="name is taken"),
+        pytest.param(POST, 409, status(reason="Conflict"), Unreachable, True, id="quota counted by others too"),
         pytest.param(GET, 410, status(), Expired, False, id="too old"),
         pytest.param(GET, 401, status(), Refused, False, id="who are you"),
         pytest.param(GET, 403, status(), Refused, False, id="may not"),
