@@ -125,7 +125,7 @@ def troubles(observed: ObservedDeployment, found: Sequence[Outlook]) -> list[tup
     wrong = [(_word(one), one.name, one.problem) for one in found if one.problem]
     if not wrong:
         wrong = [(Word.INVALID_PARAMETERS, one.name, said) for one in found if (said := _unfit(observed, one))]
-    return [(word, f"Schedule {name!r}: {said.rstrip('.')}.") for word, name, said in wrong]
+    return [(word, f"Schedule {name!r}: {said}{'' if said[-1:] in '.?' else '.'}") for word, name, said in wrong]
 
 
 def _word(one: Outlook) -> Word:

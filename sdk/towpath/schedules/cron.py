@@ -108,8 +108,11 @@ def _what_is_wrong(cron: str) -> str | None:
     from cronsim import CronSim, CronSimError
 
     parts = _fields_of(cron)
+    if cron.lstrip().startswith("@") and cron.strip().lower() not in _NICKNAMES:
+        return f"the names for one are {', '.join(_NICKNAMES)}"
     if len(parts) != len(_CRON_FIELDS):
-        return f"it has {len(parts)} fields, and needs five: {', '.join(_CRON_FIELDS)}"
+        have = "1 field" if len(parts) == 1 else f"{len(parts)} fields"
+        return f"it has {have}, and needs five: {', '.join(_CRON_FIELDS)}"
     for index, (name, takes) in enumerate(_CRON_FIELDS.items()):
         try:
             CronSim(" ".join("*" if n != index else part for n, part in enumerate(parts)), ANCHOR)

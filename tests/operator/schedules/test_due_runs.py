@@ -318,6 +318,8 @@ def test_a_schedule_that_cannot_be_understood_says_why_and_others_go_on(schedule
     assert (status, reason) == ("False", "InvalidSchedule")
     assert message.startswith("Schedule 'wrong': ")
     assert words in message
+    assert message[-1] in ".?"
+    assert message[-2] not in ".?"
     assert {one["name"]: "problem" in one for one in body["status"]["schedules"]} == {"wrong": True, "hourly": False}
     assert decide(body, at(12, 30)).actions == ()
     assert due(decide(body, at(13))) == [at(13)]
