@@ -13,6 +13,7 @@ from towpath_operator.reconcile.closing import KILL_SECONDS, close, kill_pods, r
 from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, Decision
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
 from towpath_operator.reconcile.pods import (
+    Abandoned,
     Ended,
     Lost,
     NoPod,
@@ -92,6 +93,8 @@ def decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetime
             return _ended(attempt, pod, finished)
         case Lost(pod):
             return _over(attempt, ends.node_lost(pod), stop=True)
+        case Abandoned(pod):
+            return _over(attempt, ends.start_interrupted(pod), stop=True)
         case NoPod():
             return _without_pod(attempt)
         case _:
@@ -208,7 +211,8 @@ def _wait(attempt: _Attempt, waiting: Waiting, left: float) -> Decision:
         return _over(attempt, ends.never_can_start(waiting.reason, waiting.message), stop=True)
     if left <= 0:
         waited = f"The pod did not start within pendingTimeoutSeconds, {terms.pending_timeout_seconds}."
-        return _over(attempt, ends.never_started(waiting.reason, waiting.message, waited), stop=True)
+        end = ends.never_started(waiting.reason, waiting.message, waited, may_retry=waiting.elsewhere)
+        return _over(attempt, end, stop=True)
     notes = [
         entry
         for entry in mappings(run.status, "history")

@@ -25,7 +25,9 @@ from towpath_operator.specs.terms import Terms
 
 Kind = Literal["User", "Infrastructure"]
 
-_NODE_TOOK_IT: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
+#: Why a pod goes whose node is not there. That of the taint manager is not among them: a pod that it takes away is
+#: ended by its kubelet, so the node is there, and was tainted; where no kubelet does so, the pod counts as lost.
+_NODE_TOOK_IT: Final = frozenset({"DeletionByPodGC"})
 #: Words of pod.status.reason by which the kubelet or the control plane says that it took the pod away.
 _TAKEN: Final[Mapping[str, Reason]] = {
     "Evicted": Reason.EVICTED,
@@ -36,6 +38,8 @@ _TAKEN: Final[Mapping[str, Reason]] = {
     "Terminated": Reason.NODE_LOST,
     "Shutdown": Reason.NODE_LOST,
 }
+#: Reasons by which a kubelet says of a container that it ended, and that nobody saw how: the node was away meanwhile.
+_UNSEEN: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
 _NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
 #: Ends what a container runtime says of its own inside before it says what is wrong.
 _RUNTIME_SAYS: Final = "unable to start container process: "
@@ -116,14 +120,22 @@ def timed_out(terms: Terms) -> End:
     )
 
 
-def never_started(why: Reason, message: str, waited: str) -> End:
-    """Build the end of an attempt whose pod did not start in time; not retried, for a new pod would wait as long."""
+def never_started(why: Reason, message: str, waited: str, *, may_retry: bool = False) -> End:
+    """Build the end of an attempt whose pod did not start in time.
+
+    Args:
+        why: what it waited for.
+        message: the same in a sentence.
+        waited: a sentence that says for how long.
+        may_retry: whether the node is at fault; where something is missing, a new pod would wait as long.
+    """
     return End(
         StateType.CRASHED,
         Reason.PENDING_TIMEOUT,
         f"{waited} {message}",
         kind="Infrastructure",
         code=Reason.PENDING_TIMEOUT if why is Reason.JOB_CREATED else why,
+        may_retry=may_retry,
         stopped_from_outside=True,
     )
 
@@ -167,6 +179,7 @@ def of_pod(pod: Body, job: Body | None, attempt: int, terms: Terms) -> End:
         or _out_of_memory(pod, terminated)
         or _over_deadline(pod, job, terms)
         or _deleted(pod, job, terminated)
+        or _unseen(pod, terminated)
         or own  # the process was told to stop, and nobody knows by whom
         or _not_started(pod, terminated, terms)
         or _init_container_failed(pod, terminated)
@@ -206,6 +219,16 @@ def node_lost(pod: Body) -> End:
         Reason.NODE_LOST,
         f"The pod {text(pod, 'metadata', 'name')!r} does not answer any more: its node {node!r} seems to be lost.",
         stopped=True,
+    )
+
+
+def start_interrupted(pod: Body) -> End:
+    """Build the end of an attempt whose pod was made in part, by a node that went away over it."""
+    node = text(pod, "spec", "nodeName") or "unknown"
+    return infrastructure(
+        Reason.START_INTERRUPTED,
+        f"The node {node!r} was interrupted while it started the pod, before any code of the flow ran, and does not go"
+        " on with it.",
     )
 
 
@@ -315,6 +338,19 @@ def _was_stopped(pod: Body, terminated: Mapping[str, Any]) -> bool:
         grace = integer(pod, "spec", "terminationGracePeriodSeconds") or _DEFAULT_GRACE
     finished = moment(terminated, "finishedAt")
     return finished is None or finished >= due - timedelta(seconds=grace)
+
+
+def _unseen(pod: Body, terminated: Mapping[str, Any]) -> End | None:
+    """Tell that a container ended while its node was away, as in a restart: its exit code is the kubelet's invention."""
+    before = [mapping(one, "state", "terminated") for one in mappings(pod, "status", "initContainerStatuses")]
+    if not any(text(one, "reason") in _UNSEEN for one in ([terminated] if terminated else before)):
+        return None
+    node = text(pod, "spec", "nodeName") or "unknown"
+    return infrastructure(
+        Reason.NODE_LOST,
+        f"The node {node!r} lost its containers while the run was going on, as in a restart, and nobody saw how they"
+        " ended.",
+    )
 
 
 def _not_started(pod: Body, terminated: Mapping[str, Any], terms: Terms) -> End | None:

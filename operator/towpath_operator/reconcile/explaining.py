@@ -22,6 +22,8 @@ _NO_POD: Final = "FailedCreate"
 _NOT_PREPARED: Final = frozenset(
     {"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady"}
 )
+#: Those that are the node's own: on another one the pod might start.
+_OF_THE_NODE: Final = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
 _STALE: Final = timedelta(minutes=3)
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -73,6 +75,7 @@ def explained(
         Reason.CONTAINER_CONFIG_ERROR,
         f"The node {text(pod, 'spec', 'nodeName')!r} cannot prepare the pod ({about.reason}): {_words(about)}."
         " It goes on by itself once that is put right.",
+        elsewhere=about.reason in _OF_THE_NODE,
     )
 
 

@@ -38,6 +38,8 @@ class Waiting:
     message: str
     hopeless: bool = False
     """True if it never will."""
+    elsewhere: bool = False
+    """True if another pod might, on another node or even on this one: nothing is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,14 @@ class Lost:
     pod: Body
 
 
-Stage: TypeAlias = NoPod | Waiting | Running | Ended | Lost
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The pod's node has begun to make it, and will not go on: nothing of it runs, and nothing ever will."""
+
+    pod: Body
+
+
+Stage: TypeAlias = NoPod | Waiting | Running | Ended | Lost | Abandoned
 
 
 def own_pods(run: Run, job: Body | None, pods: Sequence[Body]) -> list[Body]:
@@ -113,7 +122,7 @@ def stage_of(pods: Sequence[Body], now: datetime, stuck_seconds: float) -> Stage
     running = mapping(status, "state", "running")
     if running:
         return Running(text(pod, "metadata", "name"), moment(running, "startedAt"))
-    return _waiting(pod)
+    return Abandoned(pod) if _is_abandoned(pod) else _waiting(pod)
 
 
 def flow_container(pod: Body) -> Mapping[str, Any]:
@@ -162,7 +171,29 @@ def _waiting(pod: Body) -> Waiting:
                 Reason.CONTAINER_CONFIG_ERROR,
                 f"The container {text(status, 'name')!r} cannot start ({word}): {said or 'see kubectl describe pod'}",
             )
-    return Waiting(Reason.JOB_CREATED, "The pod is starting.")
+    node = text(pod, "spec", "nodeName")
+    if not node:
+        return Waiting(Reason.JOB_CREATED, "No scheduler has looked for a node for the pod yet.")
+    said = f"The node {node!r} is starting the pod, and names no obstacle."
+    return Waiting(Reason.JOB_CREATED, said, elsewhere=True)
+
+
+def _is_abandoned(pod: Body) -> bool:
+    """Tell whether a node was switched off after it had made a container of the pod and before the flow's ran.
+
+    A kubelet that comes back makes no new sandbox for a pod that never restarts, once a container was made in the old
+    one. It does not say so, nor does it fail the pod: the pod is pending, without a sandbox, for ever.
+    """
+    if is_deleting(pod):
+        return False
+    before = mappings(pod, "status", "initContainerStatuses")
+    if any(integer(one, "state", "terminated", "exitCode") for one in before):
+        return False  # it has failed, and is being cleared away before its kubelet says so
+    made = any(text(one, "containerID") for one in (*before, *mappings(pod, "status", "containerStatuses")))
+    return made and any(
+        one.get("type") == "PodReadyToStartContainers" and one.get("status") == "False"
+        for one in mappings(pod, "status", "conditions")
+    )
 
 
 def _is_lost(pod: Body, now: datetime, stuck_seconds: float) -> bool:

@@ -26,7 +26,7 @@ from towpath_operator.reconcile import flowrun
 from towpath_operator.reconcile.decision import Decision, EmitEvent, TellRetry
 from towpath_operator.reconcile.explaining import complaint_in
 from towpath_operator.reconcile.observed import ObservedFlowRun
-from towpath_operator.reconcile.pods import flow_container
+from towpath_operator.reconcile.pods import flow_container, is_live, killed_at
 from towpath_operator.reconcile.reading import mapping, mappings, moment, text
 from towpath_operator.specs.terms import ANNOTATION
 
@@ -43,6 +43,7 @@ WAITS: Final[dict[str, tuple[Reason, str]]] = {
     "too much cpu": (Reason.UNSCHEDULABLE, r"Insufficient cpu.*Change.*resources.*or give the cluster a node"),
     "node selector": (Reason.UNSCHEDULABLE, r"didn't match Pod's node affinity/selector.*nodeSelector"),
     "node affinity": (Reason.UNSCHEDULABLE, r"didn't match Pod's node affinity/selector.*affinity"),
+    "taint of the node": (Reason.UNSCHEDULABLE, r"1 node\(s\) had untolerated taint\(s\)\. Change.*tolerations"),
     "volume claim that is not there": (Reason.UNSCHEDULABLE, r'persistentvolumeclaim "there-is-none" not found'),
     "Secret of an environment that is not there": (
         Reason.CONTAINER_CONFIG_ERROR,
@@ -123,8 +124,29 @@ ENDS: Final[dict[str, Ends]] = {
     "exit 0 without a report": infrastructure(Reason.NO_REPORT, r"code 0 without saying"),
     "report that is garbage": infrastructure(Reason.NO_REPORT, r"code 1 without saying.*garbage"),
     "report of another attempt": infrastructure(Reason.NO_REPORT, r"code 1 without saying"),
+    "taint that takes a pod away": infrastructure(Reason.EVICTED, r"'node-1' \(DeletionByTaintManager\).*NoExecute taint"),
+    "taint that takes a process away": infrastructure(Reason.EVICTED, r"NoExecute taint"),
+    "node lost": infrastructure(Reason.NODE_LOST, r"does not answer any more: its node 'node-1' seems to be lost"),
+    "node of a process lost": infrastructure(Reason.NODE_LOST, r"its node 'node-1' seems to be lost"),
+    "node lost before the container began": infrastructure(Reason.NODE_LOST, r"its node 'node-1' seems to be lost"),
+    "node deleted": infrastructure(Reason.NODE_LOST, r"'node-1' \(DeletionByPodGC\). PodGC: node no longer exists"),
+    "node of a process deleted": infrastructure(Reason.NODE_LOST, r"node no longer exists"),
+    "node deleted before the container began": infrastructure(Reason.NODE_LOST, r"node no longer exists"),
+    "node switched off and on": infrastructure(Reason.NODE_LOST, r"'node-1' lost its containers"),
+    "node of a process switched off and on": infrastructure(Reason.NODE_LOST, r"'node-1' lost its containers"),
+    "node switched off and on in an init container": infrastructure(Reason.NODE_LOST, r"'node-1' lost its containers"),
+    "node switched off and on after an init container": infrastructure(
+        Reason.START_INTERRUPTED, r"'node-1' was interrupted while it started the pod.*does not go on with it"
+    ),
+    "node switched off and on before the container began": infrastructure(
+        Reason.START_INTERRUPTED, r"before any code of the flow ran"
+    ),
     "process out of memory": infrastructure(Reason.OUT_OF_MEMORY, r"Raise resources\.limits\.memory"),
 }
+
+
+#: What is no trouble for as long as it does not last.
+PASSES: Final = ("init container that hangs", "kubelet that starts anew before the container began")
 
 
 def observed(row: str, infra_retries: int = 0) -> ObservedFlowRun:
@@ -135,7 +157,8 @@ def observed(row: str, infra_retries: int = 0) -> ObservedFlowRun:
         terms = json.loads(body["metadata"].get("annotations", {}).get(ANNOTATION, "{}"))
         body["metadata"]["annotations"] = {ANNOTATION: json.dumps(terms | {"infra_retries": infra_retries})}
     name = text(job, "metadata", "name") or text(pod, "metadata", "labels", "batch.kubernetes.io/job-name")
-    began = mapping(flow_container(pod), "state", "terminated") if pod else {}
+    state = mapping(flow_container(pod), "state") if pod else {}
+    began = state.keys() & {"running", "terminated"}
     since = run["metadata"]["creationTimestamp"]
     state = make_state("RUNNING" if began else "PENDING", reason=None if began else "JobCreated", since=since)
     run["metadata"]["resourceVersion"] = "1"
@@ -154,8 +177,10 @@ def decided(it: ObservedFlowRun, after: float) -> tuple[dict[str, Any], Decision
 
 
 def last_moment(it: ObservedFlowRun) -> datetime:
-    """Give the latest time that a recorded body tells of."""
+    """Give the latest time that a recorded body tells of; of one that should be gone, that at which it counts as lost."""
     pod = it.pods[0] if it.pods else {}
+    if pod and is_live(pod) and (due := killed_at(pod)):
+        return due + timedelta(seconds=it.policy.stuck_seconds)
     states = [mapping(one, "state", "terminated") for one in mappings(pod, "status", "containerStatuses")]
     found = [moment(it.run, "metadata", "creationTimestamp"), moment(pod, "metadata", "creationTimestamp")]
     return max(filter(None, [*found, *(moment(state, "finishedAt") for state in states)]))
@@ -178,7 +203,7 @@ def finished(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, s
 
 def test_every_record_is_in_a_table() -> None:
     """No trouble was recorded for nothing, and none is expected that was not seen."""
-    assert {*WAITS, *ENDS, "init container that hangs"} == set(RECORDED)
+    assert {*WAITS, *ENDS, *PASSES} == set(RECORDED)
 
 
 @pytest.mark.parametrize(("row", "reason", "words"), [(row, *one) for row, one in WAITS.items()], ids=WAITS)
@@ -197,18 +222,46 @@ def test_what_a_run_waits_for(row: str, reason: Reason, words: str) -> None:
     assert (status["state"]["type"], status["state"]["reason"]) == ("CRASHED", "PendingTimeout")
     assert (status["error"]["kind"], status["error"]["code"]) == ("Infrastructure", reason)
     assert re.search(words, status["error"]["message"])
-    assert "pendingTimeoutSeconds, 2" in status["error"]["message"]
+    assert re.search(r"pendingTimeoutSeconds, \d", status["error"]["message"])
     assert kinds(decision) == ["PatchStatus", "DeleteJob"]
     assert events(decision) == [("PendingTimeout", status["error"]["message"])]
     assert finished(it.run, over) == {"state": "CRASHED", "reason": "PendingTimeout"}
 
 
+@pytest.mark.parametrize("row", PASSES)
+def test_what_may_pass_is_let_pass(row: str) -> None:
+    """An init container that works, and a container that a kubelet has to make anew, are no news."""
+    assert decided(observed(row), 6)[1].actions == ()
+
+
 def test_what_hangs_before_the_flow_is_named_in_the_end() -> None:
-    """An init container that works is no news; one that never ends is what the run ended for."""
-    it = observed("init container that hangs")
-    assert decided(it, 6)[1].actions == ()
-    over, _ = decided(it, 120)
+    """An init container that never ends is what the run ended for; another pod would hang as well."""
+    over, decision = decided(observed("init container that hangs", infra_retries=1), 120)
     assert "'fetch' is at work before the flow" in over["status"]["error"]["message"]
+    assert kinds(decision) == ["PatchStatus", "DeleteJob"]
+    assert over["status"]["state"]["type"] == "CRASHED"
+
+
+def test_a_node_that_does_not_start_a_pod_and_does_not_say_why_is_not_waited_for_again() -> None:
+    """PendingTimeout is the node's fault where nothing is missing: another pod, maybe elsewhere, has another chance."""
+    row = "kubelet that starts anew before the container began"
+    over, _ = decided(observed(row), 600)
+    status = over["status"]
+    assert (status["state"]["type"], status["state"]["reason"]) == ("CRASHED", "PendingTimeout")
+    assert status["error"]["kind"] == "Infrastructure"
+    assert "The node 'node-1' is starting the pod, and names no obstacle" in status["error"]["message"]
+
+    again, decision = decided(observed(row, infra_retries=1), 600)
+    assert (again["status"]["attempt"], again["status"]["infraFailures"]) == (2, 1)
+    assert "Attempt 1 ended as PendingTimeout" in again["status"]["state"]["message"]
+    assert kinds(decision) == ["PatchStatus", "DeleteJob"]
+
+
+@pytest.mark.parametrize("row", WAITS)
+def test_what_nobody_has_put_right_is_not_waited_for_again(row: str) -> None:
+    """What is missing would be missing for another pod too: PendingTimeout ends the run, whatever its infraRetries."""
+    over, _ = decided(observed(row, infra_retries=3), 120)
+    assert (over["status"]["state"]["type"], over["status"]["state"]["reason"]) == ("CRASHED", "PendingTimeout")
 
 
 @pytest.mark.parametrize(("row", "ends"), ENDS.items(), ids=ENDS)
