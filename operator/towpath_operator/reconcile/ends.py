@@ -341,7 +341,7 @@ def _was_stopped(pod: Body, terminated: Mapping[str, Any]) -> bool:
 
 
 def _unseen(pod: Body, terminated: Mapping[str, Any]) -> End | None:
-    """Tell that a container ended while its node was away, as in a restart: its exit code is the kubelet's invention."""
+    """Tell that a container ended while its node was away, as in a restart: the exit code is made up."""
     before = [mapping(one, "state", "terminated") for one in mappings(pod, "status", "initContainerStatuses")]
     if not any(text(one, "reason") in _UNSEEN for one in ([terminated] if terminated else before)):
         return None

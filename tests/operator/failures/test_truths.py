@@ -124,7 +124,9 @@ ENDS: Final[dict[str, Ends]] = {
     "exit 0 without a report": infrastructure(Reason.NO_REPORT, r"code 0 without saying"),
     "report that is garbage": infrastructure(Reason.NO_REPORT, r"code 1 without saying.*garbage"),
     "report of another attempt": infrastructure(Reason.NO_REPORT, r"code 1 without saying"),
-    "taint that takes a pod away": infrastructure(Reason.EVICTED, r"'node-1' \(DeletionByTaintManager\).*NoExecute taint"),
+    "taint that takes a pod away": infrastructure(
+        Reason.EVICTED, r"'node-1' \(DeletionByTaintManager\).*NoExecute taint"
+    ),
     "taint that takes a process away": infrastructure(Reason.EVICTED, r"NoExecute taint"),
     "node lost": infrastructure(Reason.NODE_LOST, r"does not answer any more: its node 'node-1' seems to be lost"),
     "node of a process lost": infrastructure(Reason.NODE_LOST, r"its node 'node-1' seems to be lost"),
