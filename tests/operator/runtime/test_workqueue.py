@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.operator.runtime.clock import fake_time
@@ -50,6 +51,39 @@ async def test_a_key_at_work_is_given_out_again_afterwards() -> None:
     assert len(queue) == 1
     assert await take(queue) == "a"
     assert len(queue) == 0
+
+
+@fake_time
+async def test_a_key_rests_after_work() -> None:
+    """Changes within the rest after a key's work are one look at its end, and a change after it is a look at once."""
+    queue: WorkQueue[str] = WorkQueue(STEADY, rest=0.5)
+    queue.add("a")
+    assert await take(queue) == "a"
+    began = now()
+    queue.add("a")
+    queue.add("b")
+    queue.add("a")
+    assert await take(queue) == "b"
+    assert now() == began
+    assert await take(queue) == "a"
+    assert now() == began + 0.5
+    assert len(queue) == 0
+    await asyncio.sleep(2.0)
+    queue.add("a")
+    assert await take(queue) == "a"
+    assert now() == began + 2.5
+
+
+@fake_time
+async def test_a_timer_rings_after_the_rest() -> None:
+    """A timer that is due while its key rests is not lost."""
+    queue: WorkQueue[str] = WorkQueue(STEADY, rest=0.5)
+    queue.add("a")
+    assert await take(queue) == "a"
+    began = now()
+    queue.set_timer("a", 0.1)
+    assert await take(queue) == "a"
+    assert now() == began + 0.5
 
 
 @fake_time
@@ -175,6 +209,27 @@ async def test_thousands_of_timers_that_are_set_anew_keep_the_heap_small() -> No
             queue.set_timer(key, 1000 + round_)
     assert len(queue._heap) < 200
     assert {await take(queue), await take(queue)} == {"a", "b"}
+
+
+@fake_time
+async def test_a_thousand_timers_cost_the_event_loop_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many Deployments, of as many times, and each is given out at its own."""
+    loop, made = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+    call_at = loop.call_at
+
+    def counted(*arguments: Any, **more: Any) -> asyncio.TimerHandle:
+        made.append(call_at(*arguments, **more))
+        return made[-1]
+
+    monkeypatch.setattr(loop, "call_at", counted)
+    queue: WorkQueue[str] = WorkQueue(STEADY)
+    began = now()
+    for number in range(1000):
+        queue.set_timer(f"deployment-{number}", 1000 + (number * 7) % 1000)
+    assert sum(not handle.cancelled() for handle in made) == 1
+    assert [await take(queue) for _ in range(3)] == ["deployment-0", "deployment-143", "deployment-286"]
+    assert now() - began == pytest.approx(1002)
+    queue.stop()
 
 
 @fake_time
