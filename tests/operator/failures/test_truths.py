@@ -92,6 +92,10 @@ ENDS: Final[dict[str, Ends]] = {
         "Infrastructure",
     ),
     "container that exits": Ends("FAILED", Reason.EXITED, r"code 7\. Its last words: bad luck"),
+    "PodFailurePolicy of somebody who changes Jobs": Ends(
+        "FAILED", Reason.EXITED, r"code 7\. Its last words: bad luck"
+    ),
+    "process under a PodFailurePolicy": infrastructure(Reason.NO_REPORT, r"code 7 without saying"),
     "command that the shell does not know": Ends("FAILED", Reason.EXITED, r"code 127.*nosuchcommand: not found"),
     "command that is not there": Ends(
         "FAILED", Reason.ENTRYPOINT_NOT_FOUND, r"Correct the flow's command.*/no/such/binary"
