@@ -85,7 +85,8 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
 def missing_lane(observed: ObservedFlowRun, run: Run) -> Missing | Problem | None:
     """Say which Queue or ConcurrencyLimit a run names that it cannot take its turn in; one that has begun goes on."""
     notes = mappings(run.status, "history")
-    if any(note.get("type") in _BEGUN or note.get("reason") == Reason.JOB_CREATED for note in notes):
+    has_begun = any(note.get("type") in _BEGUN or note.get("reason") == Reason.JOB_CREATED for note in notes)
+    if has_begun or text(run.status, "revision"):
         return None
     if (queue := queue_of(observed.run, observed.deployment)) and observed.queue is None:
         said = f"There is no Queue {queue!r} in namespace {run.namespace!r}. Apply it, or name another in a new run."
