@@ -3,6 +3,7 @@
 A run may be about to name it: its Job is being made of it, and the status that says so is not written yet. So one that
 no run names is marked first, and removed an hour later; whoever is about to use a marked one takes the mark away before
 (`CreateJob`). Both writes and the removal hold for one version only, so that of two who mean the opposite one is late.
+One that was just made is about to be named, and is not marked at all: it would be two writes for nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from towpath_operator.specs.revisions import UNUSED_SINCE
 
 #: How long a revision stays that no run names: far longer than any write is on its way.
 UNUSED: Final = timedelta(hours=1)
+#: How long one that was made is left alone.
+_NEW: Final = timedelta(minutes=1)
 
 
 def decide(observed: ObservedRevision, now: datetime) -> Decision:
@@ -33,6 +36,9 @@ def _decide(observed: ObservedRevision, now: datetime) -> Decision:
         return Decision()
     since = moment(body, "metadata", "annotations", UNUSED_SINCE)
     if since is None:
+        made = moment(body, "metadata", "creationTimestamp")
+        if made is not None and (rest := (made + _NEW - now).total_seconds()) > 0:
+            return Decision(requeue_after=rest)
         return Decision((marked(body, now),), UNUSED.total_seconds())
     left = (since + UNUSED - now).total_seconds()
     if left > 0:

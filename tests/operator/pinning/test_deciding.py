@@ -149,6 +149,13 @@ def test_one_that_no_run_names_is_marked_before_it_goes() -> None:
     assert (removal.uid, removal.resource_version) == (kept()["metadata"]["uid"], "1")
 
 
+def test_one_that_was_just_made_is_left_alone() -> None:
+    """The run that it was made for is about to name it: a mark would be written, and taken away again by the next."""
+    new = ObservedRevision(kept(created=at(-20)))
+    assert revision.decide(new, now) == Decision(requeue_after=40)
+    assert revision.decide(ObservedRevision(kept(created=at(-60))), now).actions
+
+
 @pytest.mark.parametrize(
     "observed",
     [
