@@ -24,6 +24,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import Final
 
 from towpath.errors import ClusterError
 from towpath_operator import endpoints, handlers, observe
@@ -57,6 +58,9 @@ from towpath_operator.view import INDEXES, StoreView, lean, says_the_same
 
 log = logging.getLogger(__name__)
 
+#: Long enough for the changes that one write brings about to arrive, short beside what a person notices.
+_REST_SECONDS: Final = 0.05
+
 
 class Operator:
     """One operator process, from its first list to its last write."""
@@ -68,7 +72,7 @@ class Operator:
         self._policy = settings.policy
         self._connection = connection
         self._namespaces: Sequence[str | None] = settings.namespaces or (None,)
-        self._queue: WorkQueue[observe.Key] = WorkQueue(Backoff(base=0.05, cap=60.0))
+        self._queue: WorkQueue[observe.Key] = WorkQueue(Backoff(base=0.05, cap=60.0), rest=_REST_SECONDS)
         self._store = Store(INDEXES, lean=lean, listener=self._changed)
         self._view = StoreView(self._store)
         self._metrics = Metrics(

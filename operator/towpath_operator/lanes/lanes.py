@@ -110,8 +110,10 @@ class Lanes:
         if key not in self._runs:
             return
         begins = any(isinstance(action, CreateJob) for action in decision.actions)
-        self._words[key] = Stand.HOLDS if begins else Stand.WAITS if decision.waits else Stand.APART
-        self._file(self._runs[key])
+        word = Stand.HOLDS if begins else Stand.WAITS if decision.waits else Stand.APART
+        if self._words.get(key) is not word:
+            self._words[key] = word
+            self._file(self._runs[key])
         if decision.waits:
             self._woken.update(dict.fromkeys(self._conflicts.victims(self._runs[key])))
         self._allot()

@@ -2,7 +2,9 @@
 
 The shape is client-go's: a key that is added while it is at work is queued again when that work is done, so no change
 is lost and none is handled twice at once. On top of it there is one timer a key (the latest wish to look again wins)
-and one back-off a key, both on a single heap with a single timer of the event loop behind it.
+and one back-off a key, both on a single heap with a single timer of the event loop behind it. Changes come in bursts (a
+Job, its pod, its pod's node, and the answers to our own writes, within some milliseconds): a key that was just worked
+on rests for a moment, so that one look sees them all.
 
 All times are the running event loop's, so that tests run on a fake one.
 """
@@ -21,14 +23,21 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
-    """Keys that are due, keys that will be, and how often a key has failed in a row."""
+    """Keys that are due, keys that will be, and how often a key has failed in a row.
 
-    def __init__(self, backoff: Backoff) -> None:
+    Args:
+        backoff: delays of keys that fail.
+        rest: seconds for which a key is not given out again after the work on it has ended.
+    """
+
+    def __init__(self, backoff: Backoff, *, rest: float = 0.0) -> None:
         self._backoff = backoff
+        self._rest = rest
         self._ready: asyncio.Queue[K | None] = asyncio.Queue()
         self._queued: dict[K, float] = {}  # since when; in the order of the queue
         self._working: dict[K, float] = {}  # since when
-        self._again: set[K] = set()  # added while at work
+        self._resting: set[K] = set()
+        self._again: set[K] = set()  # added while at work or resting
         self._due: dict[K, float] = {}  # the one valid timer of a key; heap entries that differ are leftovers
         self._heap: list[tuple[float, int, K]] = []
         self._serial = itertools.count()
@@ -43,8 +52,8 @@ class WorkQueue(Generic[K]):
         return len(self._queued)
 
     def add(self, key: K) -> None:
-        """Have a key looked at as soon as a worker is free."""
-        if key in self._working:
+        """Have a key looked at as soon as a worker is free, and the key has rested."""
+        if key in self._working or key in self._resting:
             self._again.add(key)
         elif key not in self._queued:
             self._queued[key] = asyncio.get_running_loop().time()
@@ -103,6 +112,14 @@ class WorkQueue(Generic[K]):
         """Say that the work on a key has ended, well or not."""
         del self._working[key]
         self._last_done = asyncio.get_running_loop().time()
+        self._resting.add(key)
+        if self._rest:
+            asyncio.get_running_loop().call_later(self._rest, self._has_rested, key)
+        else:
+            self._has_rested(key)
+
+    def _has_rested(self, key: K) -> None:
+        self._resting.discard(key)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
