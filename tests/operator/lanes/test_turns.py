@@ -103,6 +103,21 @@ def test_the_priority_of_a_queue_is_added() -> None:
     assert yard.at_work() == ["fast"]
 
 
+def test_many_who_wait_for_one_thing_keep_nobody_else_waiting() -> None:
+    """Hundreds of runs of a busy limit stand in the same queue, and before who does not need that limit."""
+    yard = Yard()
+    yard.put("queues", "lane", {"limit": 300})
+    yard.put("concurrencylimits", "db", {"limit": 1})
+    for number in range(250):
+        yard.run(f"run-{number:03}", age=500 - number, queue="lane", limits=["db"], priority=9)
+    yard.settle()
+    yard.run("in-the-queue", queue="lane")
+    yard.run("elsewhere")
+    yard.settle()
+
+    assert yard.at_work() == ["elsewhere", "in-the-queue", "run-000"]
+
+
 def test_a_suspended_queue_lets_nobody_begin_and_those_at_work_go_on() -> None:
     """When it is not suspended any more, the first go on at once."""
     yard = yard_with(limit=5)
