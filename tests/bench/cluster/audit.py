@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +13,22 @@ import orjson
 _WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
+@dataclass(slots=True)
+class Writes:
+    """What was written."""
+
+    own: Counter[str] = field(default_factory=Counter)
+    """By the user, by verb and resource."""
+    total: int = 0
+    """How often, by whomever."""
+
+
 class Audit:
     """Follows the log from where it ends now; one that is rotated is read to its end first.
 
     Args:
         log: the file.
-        user: whose writes are counted.
+        user: whose writes are told apart.
     """
 
     def __init__(self, log: Path, user: str) -> None:
@@ -31,16 +42,18 @@ class Audit:
         """Let go of the file."""
         self._file.close()
 
-    def writes(self) -> Counter[str]:
-        """Count the user's writes since the last call, by verb and resource."""
-        counted: Counter[str] = Counter()
+    def writes(self) -> Writes:
+        """Count the writes since the last call; Leases, which are renewed whether there is work or not, left out."""
+        counted = Writes()
         for line in self._lines():
             entry = orjson.loads(line)
-            if entry["verb"] not in _WRITES or entry["user"]["username"] != self._user:
-                continue
             target = entry.get("objectRef") or {}
-            resource = "/".join(part for part in (target.get("resource"), target.get("subresource")) if part)
-            counted[f"{entry['verb']} {resource}"] += 1
+            if entry["verb"] not in _WRITES or target.get("resource") == "leases":
+                continue
+            counted.total += 1
+            if entry["user"]["username"] == self._user:
+                resource = "/".join(part for part in (target.get("resource"), target.get("subresource")) if part)
+                counted.own[f"{entry['verb']} {resource}"] += 1
         return counted
 
     def _lines(self) -> list[bytes]:

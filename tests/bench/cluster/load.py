@@ -80,6 +80,8 @@ class Passage:
     """How many of the machine's cores were busy, with whatever it was."""
     writes: Counter[str] = field(default_factory=Counter)
     """The operator's writes, by verb and resource."""
+    all_writes: int = 0
+    """Everybody's: who made the objects, the operator's, the control plane's, the nodes'."""
 
     @property
     def rate(self) -> float:
@@ -99,10 +101,9 @@ async def flow_runs(
         bodies: made by `runs`.
         pace: seconds between creations; None: as fast as the API server takes them.
     """
-    bench.audit.writes()
     began = operator.cpu_seconds()
     passage = await _through(bench, FLOWRUNS, namespace, bodies, pace, bench.lookout.ended)
-    return replace(passage, operator_seconds=operator.cpu_seconds() - began, writes=bench.audit.writes())
+    return replace(passage, operator_seconds=operator.cpu_seconds() - began)
 
 
 async def raw_jobs(bench: Bench, namespace: str, count: int, *, pace: float | None = None) -> Passage:
@@ -115,6 +116,7 @@ async def _through(
     bench: Bench, resource: Any, namespace: str, bodies: list[Any], pace: float | None, ended: Mapping[str, float]
 ) -> Passage:
     lookout = bench.lookout
+    bench.audit.writes()
     wanted = [body["metadata"]["name"] for body in bodies]
     before, busy, began = bench.place.cpu_seconds(), busy_seconds(), time.monotonic()
     if pace is None:
@@ -127,6 +129,7 @@ async def _through(
 
     await lookout.until(f"{resource.kind}s through", over, len(wanted), PATIENCE_SECONDS)
     after = bench.place.cpu_seconds()
+    writes = bench.audit.writes()
     last = max(max(ended[name], lookout.finished[name]) for name in wanted)
     return Passage(
         len(wanted),
@@ -135,6 +138,8 @@ async def _through(
         [ended[name] - sent[name] for name in wanted],
         control_plane={name: after[name] - before[name] for name in before.keys() & after.keys()},
         busy_cores=(busy_seconds() - busy) / (time.monotonic() - began),
+        writes=writes.own,
+        all_writes=writes.total,
     )
 
 

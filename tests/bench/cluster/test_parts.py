@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.bench.cluster import page
-from tests.bench.cluster.audit import Audit
+from tests.bench.cluster.audit import Audit, Writes
 from tests.bench.cluster.findings import Finding, at_least, at_most, share, spread
 from tests.bench.cluster.samples import Samples
 from tests.cluster.settings import REPOSITORY
@@ -43,23 +43,26 @@ def entry(verb: str, resource: str, user: str = USER, subresource: str | None = 
 
 
 def test_writes_are_counted_from_now_on_and_through_a_rotation(tmp_path: Path) -> None:
-    """Only writes, only the user's, only once each, and none is lost when the log is put aside or a line is half there."""
+    """Only writes, the user's apart, no Lease, only once each, and none is lost when the log is put aside or a line is half there."""
     log = tmp_path / "audit.log"
     log.write_text(entry("create", "jobs"))
     audit = Audit(log, USER)
     half = entry("create", "jobs")
     with log.open("a") as file:
         file.write(
-            entry("patch", "flowruns", subresource="status") + entry("get", "jobs") + entry("create", "jobs", "me")
+            entry("patch", "flowruns", subresource="status")
+            + entry("get", "jobs")
+            + entry("create", "jobs", "me")
+            + entry("update", "leases")
         )
         file.write(half[:20])
-    assert audit.writes() == Counter({"patch flowruns/status": 1})
+    assert audit.writes() == Writes(Counter({"patch flowruns/status": 1}), 2)
     with log.open("a") as file:
         file.write(half[20:] + entry("delete", "jobs"))
     log.rename(tmp_path / "audit-1.log")
     log.write_text(entry("create", "jobs"))
-    assert audit.writes() == Counter({"create jobs": 2, "delete jobs": 1})
-    assert audit.writes() == Counter()
+    assert audit.writes() == Writes(Counter({"create jobs": 2, "delete jobs": 1}), 3)
+    assert audit.writes() == Writes()
     audit.close()
 
 

@@ -43,7 +43,7 @@ async def measure(bench: Bench) -> None:
         await lookout.until("runs over", lambda: _since(lookout.finished, moment), count, PATIENCE_SECONDS)
         names = {run["metadata"]["name"] for run in await bench.api.objects(FLOWRUNS, namespace)}
         cpu = operator.cpu_seconds() - began
-        writes = bench.audit.writes()
+        writes = bench.audit.writes().own
     said = ", ".join(f"{what} {number / count:.2f}" for what, number in sorted(writes.items()))
     bench.found(
         Finding(
