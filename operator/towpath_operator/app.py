@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import gc
 import logging
 import signal
 import socket
@@ -201,6 +202,8 @@ class Operator:
         await self._filler.filled.wait()
         for reflector in reflectors:
             await reflector.synced.wait()
+        gc.collect()
+        gc.freeze()  # what is listed mostly stays: each search through all of it for garbage would stop all work
         self._health.ready()
         self._listed.set()
         log.info(
