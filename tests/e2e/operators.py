@@ -101,9 +101,9 @@ def scale_installed(kube: Kube, replicas: int) -> None:
         )
 
 
-def jobs_created(cluster: Cluster, run: str) -> Counter[str]:
+def jobs_created(cluster: Cluster, run: str, namespace: str = NAMESPACE) -> Counter[str]:
     """Count the Jobs that the API server created for a run over its whole history, by name, from the audit log."""
     created = re.compile(
-        rf'"verb":"create".*"resource":"jobs","namespace":"{NAMESPACE}","name":"({run}-[^"]*)".*"code":201'
+        rf'"verb":"create".*"resource":"jobs","namespace":"{namespace}","name":"({run}-[^"]*)".*"code":201'
     )
     return Counter(found[1] for line in cluster.audit_log.read_text().splitlines() if (found := created.search(line)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 from tests.cluster.api import Cluster
 from tests.e2e.operators import jobs_created
 from tests.e2e.runs import Runs, result, state
-from tests.kube import ApiError
+from tests.kube import ApiError, Kube
 
 from towpath.states import StateType
 
@@ -158,6 +160,22 @@ def test_a_deleted_job_is_noticed(runs: Runs) -> None:
     run = runs.ended(name)
     assert state(run)["type"] == "CRASHED"
     assert state(run)["reason"] in {"JobDeleted", "Terminated"}
+
+
+def test_a_namespace_takes_its_runs_along(runs: Runs, kube: Kube, cluster: Cluster) -> None:
+    """One that is deleted is gone within seconds, with what is at work in it, and no attempt follows there."""
+    namespace = f"towpath-going-{secrets.token_hex(3)}"
+    path = f"/api/v1/namespaces/{namespace}"
+    kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    going = Runs(kube, namespace, runs.image, "going")
+    try:
+        wait = {"image": runs.image, "command": ["sh", "-c", 'trap "exit 143" TERM; sleep 300 & wait']}
+        name = going.create({"flow": wait})
+        going.reached(name, StateType.RUNNING)
+    finally:
+        kube.delete(path)
+    going.gone(path, timeout=90)
+    assert list(jobs_created(cluster, name, namespace).values()) == [1]
 
 
 def test_a_timeout_ends_the_run(runs: Runs) -> None:
