@@ -109,6 +109,7 @@ def _next_attempt(
         message=message,
         attempt=attempt + 1,
         fields=dict.fromkeys(COUNTS) | {"retryAt": retry_at, "infraFailures": failures + 1},
+        because=end.reason,
     )
     return bumped, TellRetry(run.namespace, run.name, end.reason), run.event(end.reason, message)
 

@@ -84,6 +84,7 @@ class Run:
         name: str | None = None,
         attempt: int | None = None,
         fields: Mapping[str, Any] | None = None,
+        because: str | None = None,
     ) -> PatchStatus:
         """Build the action that brings the run into a state.
 
@@ -95,10 +96,11 @@ class Run:
             name: the state's name, if not the type's own.
             attempt: the attempt it belongs to, if not the current one.
             fields: further fields of the status to set; None removes one.
+            because: the reason that stays in the history, if not this one.
         """
         state = transitions.state(type_, now, name=name, reason=reason, message=message)
         belongs_to = self.attempt if attempt is None else attempt
-        return self.patch(transitions.transition(self.status, state, attempt=belongs_to, fields=fields))
+        return self.patch(transitions.transition(self.status, state, attempt=belongs_to, fields=fields, because=because))
 
     def event(self, reason: str, message: str) -> EmitEvent:
         """Build a warning that `kubectl describe` shows."""

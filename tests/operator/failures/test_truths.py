@@ -294,6 +294,7 @@ def test_who_is_tried_again(row: str, ends: Ends) -> None:
     status = again["status"]
     assert (status["state"]["name"], status["attempt"], status["infraFailures"]) == ("AwaitingRetry", 2, 1)
     assert status["retryAt"] == rfc3339(last_moment(it) + timedelta(seconds=5 + 5))
+    assert status["history"][-1]["reason"] == ends.reason  # which is left of it when the next attempt goes well
     assert f"Attempt 1 ended as {ends.reason}" in status["state"]["message"]
     assert re.search(ends.words, status["state"]["message"], re.DOTALL)
     assert [(one.run, one.reason) for one in decision.actions if isinstance(one, TellRetry)] == [

@@ -72,6 +72,7 @@ def transition(
     *,
     attempt: int,
     fields: Mapping[str, Any] | None = None,
+    because: str | None = None,
 ) -> list[Op]:
     """Build the operations that bring a status into a new state, without the writer's own `test` operations.
 
@@ -84,11 +85,13 @@ def transition(
         attempt: the attempt that the new state belongs to; written if it is not the status's own. 0 if none has begun:
             then none is written.
         fields: further fields of the status to set, in the wire's names; a value of None removes the field.
+        because: the reason that stays in the history, if not the state's own.
     """
     changes: dict[str, Any] = _consequences(status, new_state, attempt, fields or {})
     changes |= {key: _fitted(key, value) for key, value in (fields or {}).items()}
     changes["state"] = dict(new_state)
-    changes["history"] = [*status.get("history", ()), _history_entry(new_state, attempt)][-limits.HISTORY_LENGTH :]
+    entry = _history_entry(new_state, attempt, because or new_state.get("reason"))
+    changes["history"] = [*status.get("history", ()), entry][-limits.HISTORY_LENGTH :]
     others = [c for c in status.get("conditions", ()) if c["type"] != "Succeeded"]
     changes["conditions"] = [*others, succeeded_condition(new_state, status.get("conditions", ()))]
     if not status:
@@ -125,10 +128,10 @@ def _consequences(
     return changes
 
 
-def _history_entry(new_state: Mapping[str, Any], attempt: int) -> dict[str, Any]:
+def _history_entry(new_state: Mapping[str, Any], attempt: int, reason: str | None) -> dict[str, Any]:
     entry = {"type": new_state["type"], "name": cut(new_state["name"], limits.HISTORY_NAME)}
-    if "reason" in new_state:
-        entry["reason"] = new_state["reason"]
+    if reason:
+        entry["reason"] = cut(reason, limits.REASON)
     return entry | {"at": new_state["since"], "attempt": attempt}
 
 
