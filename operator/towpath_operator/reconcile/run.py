@@ -100,7 +100,9 @@ class Run:
         """
         state = transitions.state(type_, now, name=name, reason=reason, message=message)
         belongs_to = self.attempt if attempt is None else attempt
-        return self.patch(transitions.transition(self.status, state, attempt=belongs_to, fields=fields, because=because))
+        return self.patch(
+            transitions.transition(self.status, state, attempt=belongs_to, fields=fields, because=because)
+        )
 
     def event(self, reason: str, message: str) -> EmitEvent:
         """Build a warning that `kubectl describe` shows."""
