@@ -192,6 +192,30 @@ def test_allowed_hosts(hosts: tuple[str, ...], allowed: bool) -> None:
     assert ("TOWPATH_OPERATOR_WEBHOOK_HOSTS" in outcome.error) is not allowed
 
 
+def test_a_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the operator's environment names one, requests go through it."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with receiving() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        outcome, _ = attempt({"url": "http://receiver.invalid/in"})
+        assert (outcome.error, proxy.received[0][0]) == ("", "http://receiver.invalid/in")
+
+
+def test_no_cookies_are_kept() -> None:
+    """One automation's receiver cannot leave anything that the next request, maybe another automation's, takes along."""
+
+    async def test(webhooks: Webhooks, told: Told) -> None:
+        for event in ("e1", "e2"):
+            webhooks.send(order({"url": f"http://localhost:{receiver.port}/"}, event=event))
+            await asyncio.wait_for(told.heard.wait(), 60)
+            told.heard.clear()
+
+    with receiving((204, {"Set-Cookie": "a=b; Path=/"})) as receiver:
+        with_webhooks(test)
+        assert ["cookie" in headers for _, headers, _ in receiver.received] == [False, False]
+
+
 def test_secrets_are_used_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     """URL, headers and signature come from Secrets; when it fails, no error or log has anything of them."""
     with receiving((500, {})) as receiver:
