@@ -106,6 +106,15 @@ class Runs:
         """List the pods of a run."""
         return self.kube.items(self.path("pods", group="/api/v1"), labelSelector=f"towpath.dev/run={name}")
 
+    def no_pod_lives(self, name: str, timeout: float = 60) -> None:
+        """Wait until no process of a run goes on."""
+        import time
+
+        deadline = time.monotonic() + timeout
+        while any(pod["status"]["phase"] not in {"Succeeded", "Failed"} for pod in self.pods(name)):
+            assert time.monotonic() < deadline, f"{name} has a live pod after {timeout} s"
+            time.sleep(0.2)
+
     def cancel(self, name: str) -> None:
         """Ask for a run's cancellation, as `kubectl patch` does."""
         self.kube.merge(self.path("flowruns", name), {"spec": {"cancel": True}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 
 import pytest
@@ -38,14 +37,6 @@ def type_(runs: Runs, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys:
     return type_in
 
 
-def no_pod_lives(runs: Runs, name: str, timeout: float = 60) -> None:
-    """Wait until no process of a run goes on."""
-    deadline = time.monotonic() + timeout
-    while any(pod["status"]["phase"] not in {"Succeeded", "Failed"} for pod in runs.pods(name)):
-        assert time.monotonic() < deadline, f"{name} has a live pod after {timeout} s"
-        time.sleep(0.2)
-
-
 def states(run: Body) -> list[tuple[str, int]]:
     """Give the names of the states that a run went through, with their attempts."""
     return [(entry["name"], entry["attempt"]) for entry in run["status"]["history"]]
@@ -74,7 +65,7 @@ def test_a_suspended_run_begins_anew_when_it_is_answered(runs: Runs, type_: Type
     """No pod lives meanwhile; an operator that was away finds the answer; the operator checks what others write."""
     name = runs.start("leaves")
     runs.reached(name, StateType.PAUSED, 120)
-    no_pod_lives(runs, name)
+    runs.no_pod_lives(name)
     key = runs.get(name)["status"]["pause"]["key"]
     wrong = [{"pause": key, "input": {"granted": "perhaps"}}]
     kube.merge(runs.path("flowruns", name), {"spec": {"answers": wrong}})
@@ -113,7 +104,7 @@ def test_a_run_is_suspended_and_cancelled_from_outside(runs: Runs, type_: Type) 
     for name in (at_work, held):
         type_("runs", "cancel", name)
         assert state(runs.ended(name))["type"] == "CANCELLED"
-    no_pod_lives(runs, at_work)
+    runs.no_pod_lives(at_work)
 
 
 def test_a_run_that_is_cancelled_now_is_killed_with_all_below_it(runs: Runs, type_: Type) -> None:
@@ -127,4 +118,4 @@ def test_a_run_that_is_cancelled_now_is_killed_with_all_below_it(runs: Runs, typ
     for run in (name, child):
         ended = state(runs.ended(run, 60))
         assert (ended["type"], ended["reason"]) == ("CANCELLED", "CancelledNow")
-        no_pod_lives(runs, run)
+        runs.no_pod_lives(run)

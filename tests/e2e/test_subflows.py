@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from tests.e2e.runs import Runs, result, state
 
@@ -51,13 +53,22 @@ def test_cancelling_a_parent_cancels_its_whole_tree(runs: Runs) -> None:
 
 
 def test_a_flow_that_refuses_to_stop_is_cancelled_all_the_same(runs: Runs) -> None:
-    """The grace period bounds a cancel, whatever the code does."""
-    name = runs.start("stubborn", {"seconds": 300}, template={"spec": {"terminationGracePeriodSeconds": 3}})
-    runs.reached(name, StateType.RUNNING)
+    """The grace period bounds a cancel, whatever the code does, and no process of it is left."""
+    short = {"spec": {"terminationGracePeriodSeconds": 3}}
+    ways = ("swallows what is raised", "is deaf", "never comes back from C", "leaves processes", "leaves threads")
+    names = [runs.start("stubborn", {"how": how}, template=short) for how in ways]
+    names.append(runs.start("stubborn_coroutine", template=short))
+    for name in names:
+        runs.reached(name, StateType.RUNNING, 120)
+    for name in names:
+        runs.cancel(name)
 
-    runs.cancel(name)
-
-    assert state(runs.ended(name, timeout=30))["type"] == "CANCELLED"
+    for name in names:
+        run = runs.ended(name)
+        told, ended = (datetime.fromisoformat(entry["at"]) for entry in run["status"]["history"][-2:])
+        assert state(run)["type"] == "CANCELLED"
+        assert (ended - told).total_seconds() < 3 + 15
+        runs.no_pod_lives(name)
 
 
 def test_deleting_a_parent_leaves_nothing_behind(runs: Runs) -> None:

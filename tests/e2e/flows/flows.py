@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
+import subprocess
+import threading
 import time
 
 from towpath import (
@@ -100,14 +103,43 @@ def tower(height: int, seconds: float) -> int:
 
 
 @flow
-def stubborn(seconds: float) -> None:
+def stubborn(how: str) -> None:
     """Refuse to stop when told to."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    match how:
+        case "swallows what is raised":
+            swallow_for_ever()
+        case "is deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+        case "never comes back from C":
+            library, lock = ctypes.PyDLL(None), ctypes.create_string_buffer(128)  # it keeps the interpreter's lock, too
+            library.pthread_mutex_lock(lock)
+            library.pthread_mutex_lock(lock)
+        case "leaves processes":
+            subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 600"], start_new_session=True)
+            time.sleep(600)
+        case "leaves threads":
+            threading.Thread(target=swallow_for_ever).start()
+            time.sleep(600)
+
+
+def swallow_for_ever() -> None:
+    """Sleep whatever is raised."""
+    while True:
         try:
             time.sleep(0.2)
         except BaseException as error:
-            get_run_logger().warning("not stopping for %r", error)
+            print("not stopping for", repr(error))
+
+
+@flow
+async def stubborn_coroutine() -> None:
+    """Refuse to be cancelled."""
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except BaseException as error:
+            print("not stopping for", repr(error))
 
 
 @flow
