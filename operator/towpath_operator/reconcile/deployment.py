@@ -168,7 +168,7 @@ def _tell(body: Body, one: Outlook) -> Sequence[Action]:
     message = (
         f"Runs of schedule {one.name!r} are left out, at least {one.missed}: no operator was at work when they were"
         " due. missedRunPolicy and startingDeadlineSeconds decide on that; `towpath deployments backfill"
-        f" {name} -n {namespace}` makes them all the same."
+        f" {name} -n {namespace} --from TIME` makes them all the same."
     )
     event = EmitEvent(regarding, "RunsMissed", message, warning=True)
     return event, TellMissed(namespace, name, one.name, one.missed)

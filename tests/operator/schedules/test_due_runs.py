@@ -242,6 +242,7 @@ def test_what_was_due_while_nobody_looked(spec: Body, late: int, expected: list[
     told = [action.message for action in decision.actions if isinstance(action, EmitEvent)]
     assert len(told) == bool(left_out)
     assert all(f"Runs of schedule 'hourly' are left out, at least {left_out}:" in message for message in told)
+    assert all(" --from TIME` makes them" in message for message in told)  # a command that can be typed
     body = after(body, decision)
     assert decide(body, at(16, 0, late), active=len(expected)).actions == ()
     assert due(decide(body, at(17))) == [at(17)]
