@@ -71,10 +71,8 @@ class Beaten(World):
         acting = Mind(self.seen, self.dirty, self.timers)
         self.seen, self.dirty, self.timers = Seen(self.api), {}, {}
         for action in self.on_its_way:
-            if isinstance(action, CreateJob):  # the API knows no "create unless it was there once",
-                self.jobs_made.pop(action.manifest["metadata"]["name"], None)  # so such a Job must do no harm, and go
             with contextlib.suppress(RefusedError):  # overtaken
-                self._do(action)
+                self._do_unknowing(action)
         self.on_its_way.clear()
         self.seen, self.dirty, self.timers = acting.seen, acting.dirty, acting.timers
 
@@ -86,11 +84,20 @@ class Beaten(World):
         for action in decision.actions if decision else ():
             self.seen = Seen(self.api)  # the answers go into what nobody looks at
             try:
-                self._do(action)
+                self._do_unknowing(action)
             except RefusedError:
                 break
         self.seen = acting
         self.dirty[Key("flowruns", NAMESPACE, name)] = None
+
+    def _do_unknowing(self, action: Action) -> None:
+        """Do what was decided before somebody may have deleted the Job that it makes.
+
+        The API knows no "create unless it was there once", so such a Job must do no harm, and go.
+        """
+        if isinstance(action, CreateJob):
+            self.jobs_made.pop(action.manifest["metadata"]["name"], None)
+        self._do(action)
 
     def list_again(self, plural: str) -> None:
         """Let a watch break off for so long that its events are lost: what differs in a new list is all that is seen."""

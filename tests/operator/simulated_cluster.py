@@ -143,6 +143,15 @@ class Cluster:
             wish = {"retryAfterAttempt": run["status"].get("attempt", 0)}
             self.api.put("flowruns", run | {"spec": run["spec"] | wish})
 
+    def retry_in_any_case(self, name: str) -> None:
+        """Ask for another attempt after the current one, however that stands: a wish that only a bad end fulfils."""
+        run = self.api.get("flowruns", name)
+        attempt = ((run or {}).get("status") or {}).get("attempt", 0)
+        if run is not None and attempt and not run["spec"].get("cancel"):
+            if run["status"]["state"]["type"] in {"FAILED", "CRASHED"}:
+                self.finished_well.pop(name, None)
+            self._wish(name, {"retryAfterAttempt": attempt})
+
     def delete_run(self, name: str) -> None:
         """Delete a run; garbage collection takes what it owns."""
         self.meddled.add(name)
@@ -367,7 +376,8 @@ class Cluster:
         elif process.step == 0:
             process.step = 1
         else:
-            self._note_well(process)
+            if process.program == "exit0" or not self._wants_another(process):
+                self._note_well(process)
             self._exit(process, int(process.program[4:]))
 
     def _report(
@@ -400,10 +410,15 @@ class Cluster:
             leave = leave or process.step > 0
         else:
             process.step += 1
-            if type_ in {StateType.COMPLETED, StateType.FAILED}:
+            if type_ is StateType.COMPLETED or (type_ is StateType.FAILED and not self._wants_another(process)):
                 self._note_well(process)
         if leave:
             self._exit(process, 0)
+
+    def _wants_another(self, process: Process) -> bool:
+        """Tell whether somebody wants another attempt once that of a process has ended badly."""
+        run = self.api.get("flowruns", process.run)
+        return run is not None and run["spec"].get("retryAfterAttempt") == process.attempt
 
     def _note_well(self, process: Process) -> None:
         """Note that a run has come to an end of its own: it must never be run again."""

@@ -257,9 +257,11 @@ class World(Cluster):
                 self.taint_manager(pod)
 
     def quiet(self) -> bool:
-        """Tell whether every run has ended, and neither process nor Job goes on."""
-        alive = any(process.alive for process in self.processes.values())
+        """Tell whether every run has ended, neither process nor Job goes on, and nothing is left of deleted runs."""
+        alive, there = any(process.alive for process in self.processes.values()), set(self.runs())
         if alive or not all(finished(job) for job in self.api.all("jobs")):
+            return False
+        if any(run_of(body) not in there for kind in ("jobs", "pods") for body in self.api.all(kind)):
             return False
         return all(StateType(self.state(name)).is_terminal for name in self.runs())
 

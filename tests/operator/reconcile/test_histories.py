@@ -39,7 +39,7 @@ ATTEMPTS = st.one_of(
 WHICH = st.integers(0, 7)
 #: How much of it is done by the cluster, how much by people, how much is bad luck.
 CLUSTER = ["kubelet"] * 4 + ["process"] * 4 + ["jobs"] * 2 + ["collect", "tick", "tick"]
-PEOPLE = ["cancel", "cancel now", "retry", "pause", "suspend", "answer", "delete run"]
+PEOPLE = ["cancel", "cancel now", "retry", "retry in any case", "pause", "suspend", "answer", "delete run"]
 LUCK = ["delete job", "delete pod", "force delete pod", "evict", "lose node", "taint", "node back", "node removed"]
 
 
@@ -126,11 +126,14 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def ends_are_final(self) -> None:
-        """No terminal state changes within its attempt, and no attempt is counted back."""
+        """No terminal state changes within its attempt, none follows a success, and none is counted back."""
         for run in self.world.api.all("flowruns") if hasattr(self, "world") else ():
             status = run.get("status") or {}
             attempt, uid = status.get("attempt", 0), run["metadata"]["uid"]
-            assert attempt >= self.attempts.get(uid, 0)
+            last = self.attempts.get(uid, 0)
+            assert attempt >= last
+            if attempt > last:
+                assert (self.ends.get((uid, last)) or {}).get("type") not in {"COMPLETED", "CANCELLED"}
             self.attempts[uid] = attempt
             if StateType(status.get("state", {}).get("type", "SCHEDULED")).is_terminal:
                 assert self.ends.setdefault((uid, attempt), status["state"]) == status["state"]

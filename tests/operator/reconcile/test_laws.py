@@ -38,6 +38,7 @@ MOVES = [
     "answer",
     "retry",
     "retry",
+    "retry in any case",
     "delete job",
     "delete pod",
     "force delete pod",
@@ -98,6 +99,8 @@ def step(world: World, move: str, which: int) -> None:
             world.answer(name, WRONG if which % 2 else RIGHT)
         case "retry":
             world.retry(name)
+        case "retry in any case":
+            world.retry_in_any_case(name)
         case "delete job":
             world.delete_job(name)
         case "delete run":
@@ -149,6 +152,7 @@ def check_end(world: World, run: Body, calm_since: datetime) -> None:
     assert "waitingFor" not in status
     assert "retryAt" not in status
     assert status.get("infraFailures", 0) <= run["spec"].get("infraRetries", 3)
+    assert status.get("infraFailures", 0) < max(status.get("attempt", 0), 1)
     assert "pause" not in status
     if state["reason"] in {"CancelledByRequest", "ParentEnded", "CancelledNow"}:
         assert world.api.get("jobs", status.get("job", "")) is None
