@@ -71,7 +71,7 @@ def _play(cluster: Cluster, kube: Kube, image: str, theme: str, seed: int, secon
     name = f"chaos-{seed}-{theme.replace(' ', '-')}-{secrets.token_hex(2)}"  # the audit log remembers
     folder, began = REPOSITORY / ".cluster" / cluster.name / "chaos" / name, time.monotonic()
     stage = Round(cluster, kube, name, folder, lambda line: say(f"{theme}: {line}"))
-    history = stage.play(workload(seed, image, spread=seconds / 3), plan(seed, theme, seconds), seed)
+    history = stage.play(workload(seed, image, spread=seconds / 2), plan(seed, theme, seconds), seed)
     played = Played(theme, seed, time.monotonic() - began, history, judge(history))
     print("\n".join(report(played)), flush=True)
     if played.broken:

@@ -239,6 +239,9 @@ class Proxy:
                         await response.write(chunk)
             except (ConnectionError, aiohttp.ClientError):
                 raise _HangUpError from None  # one side has gone; the other must notice
+            finally:
+                if answer.connection and answer.connection.transport:  # what is not read to its end is cut short:
+                    answer.connection.transport.abort()  # a farewell in TLS may take longer than the proxy is there
             return response
 
     async def _watch(

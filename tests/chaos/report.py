@@ -39,7 +39,9 @@ def report(played: Played) -> Iterator[str]:
     ends = Counter(str(state_of(run)) for run in history.left.get("flowruns", ()))
     yield ""
     yield f"Round {played.theme!r}, seed {played.seed}, {played.seconds:.0f} s"
-    yield "  done   " + "; ".join(f"{count} times {what}" for what, count in blows.most_common())
+    yield "  done   " + "; ".join(
+        what + (f" ({count} times)" if count > 1 else "") for what, count in blows.most_common()
+    )
     yield "  runs   " + ", ".join(f"{count} {end}" for end, count in ends.most_common())
     if took_over := fail_overs(history):
         yield "  another operator took over after " + ", ".join(f"{seconds:.1f} s" for seconds in took_over)

@@ -18,7 +18,7 @@ def played(state: str) -> Played:
 def test_a_round_is_told_law_by_law() -> None:
     """A law that spoke of nothing is not said to have held; a breach stands below its law."""
     said = list(report(played("RUNNING")))
-    assert "  done   2 times etcd killed" in said
+    assert "  done   etcd killed (2 times)" in said
     at_end = said.index("  BROKEN     1  Every run ends")
     assert said[at_end + 1].strip().startswith("r is RUNNING for ever")
     assert "  -          0  One Job per attempt" in said
