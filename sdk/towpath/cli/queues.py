@@ -189,7 +189,11 @@ def _cluster(asked: argparse.Namespace) -> Iterator[tuple[Cluster, Console]]:
 def _known(console: Console, name: str) -> Body:
     found = {body["metadata"]["name"]: body for body in console.listed(_PLURAL)}
     if name not in found:
-        have = f"There are {', '.join(sorted(found))}." if found else "There are none: `towpath queues set` makes one."
+        have = (
+            f"There are {', '.join(map(repr, sorted(found)))}."
+            if found
+            else "There are none: `towpath queues set` makes one."
+        )
         raise NotSet(f"There is no queue {name!r} in namespace {console.namespace!r}. {have}")
     return found[name]
 
