@@ -253,6 +253,28 @@ def test_what_may_pass_is_let_pass(row: str) -> None:
     assert decided(observed(row), 6)[1].actions == ()
 
 
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        (("metadata",), {"deletionTimestamp": "2999-01-01T00:00:00Z"}),
+        (("status", "initContainerStatuses", 0, "state", "terminated"), {"exitCode": 3}),
+        (("status", "conditions", 0), {"status": "True"}),
+        (("status", "initContainerStatuses", 0), {"containerID": ""}),
+    ],
+    ids=["is deleted", "has failed", "has its sandbox", "has no container yet"],
+)
+def test_a_pod_without_a_sandbox_may_have_other_reasons(place: tuple[str | int, ...], change: dict[str, Any]) -> None:
+    """One that goes, or that its kubelet is about to fail, or is about to make, is not what a node has left half made."""
+    row = "node switched off and on after an init container"
+    assert decided(observed(row), 5)[0]["status"]["state"]["reason"] == Reason.START_INTERRUPTED
+    it, when = observed(row), last_moment(observed(row)) + timedelta(seconds=5)
+    found: Any = it.pods[0]
+    for key in place:
+        found = found[key]
+    found.update(change)
+    assert flowrun.decide(it, when).actions == ()
+
+
 def test_what_hangs_before_the_flow_is_named_in_the_end() -> None:
     """An init container that never ends is what the run ended for; another pod would hang as well."""
     over, decision = decided(observed("init container that hangs", infra_retries=1), 120)
