@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,6 +24,8 @@ from tests.kube import ApiError, Body, Kube
 from towpath import names
 
 FAIL_OVERS = frozenset({What.FAIL_OVER_KILLED, What.FAIL_OVER_FROZEN, What.FAIL_OVER_CUT})
+WRITE_SECONDS = 10.0  # within which an operator writes; schedules see to that
+BACK_SECONDS = 10.0  # within which one that was killed begins anew
 WARM_SECONDS = 6.0  # a follower that has just begun has not seen the Lease for long yet
 INIT = "catatonit"  # the process that only holds a pod's namespaces
 
@@ -96,7 +98,9 @@ class Field:
             case What.FAIL_OVER_CUT | What.ANSWERS | What.WATCHES:
                 self._trouble(planned, leader)
             case What.KILL_AT_WRITE:
-                return self._kill_at_write(leader, planned, "after" if number % 2 else "before")
+                return self._kill_at_write(leader, "after" if number % 2 else "before")
+            case What.FREEZE_AT_WRITE:
+                return self._freeze_at_write(leader, planned, "after" if number % 2 else "before")
             case What.WEBHOOK_AWAY | What.WEBHOOK_SILENT:
                 self._webhook(planned, number)
             case What.KILL | What.FREEZE | What.MINUTE:
@@ -120,18 +124,33 @@ class Field:
         time.sleep(planned.lasts)
         self.proxy.trouble(Trouble())
 
-    def _kill_at_write(self, leader: Replica, planned: Planned, moment: Moment) -> str | None:
-        seat, starts = self.proxy.seats[leader.name], leader.starts
-        self.proxy.arm(leader.name, 1, moment, lambda: leader.send(signal.SIGKILL))
-        deadline = time.monotonic() + 10
+    def _kill_at_write(self, leader: Replica, moment: Moment) -> str | None:
+        starts = leader.starts
+        if not self._signal_at_write(leader, signal.SIGKILL, moment):
+            return None
+        deadline = time.monotonic() + BACK_SECONDS
+        while leader.starts == starts and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return ""
+
+    def _freeze_at_write(self, leader: Replica, planned: Planned, moment: Moment) -> str | None:
+        if not self._signal_at_write(leader, signal.SIGSTOP, moment):
+            return None
+        time.sleep(planned.lasts)
+        leader.send(signal.SIGCONT)
+        return ""
+
+    def _signal_at_write(self, leader: Replica, number: signal.Signals, moment: Moment) -> bool:
+        """Send an operator a signal at its next write; tell whether it has come to one in good time."""
+        seat = self.proxy.seats[leader.name]
+        self.proxy.arm(leader.name, 1, moment, lambda: leader.send(number))
+        deadline = time.monotonic() + WRITE_SECONDS
         while seat.armed and time.monotonic() < deadline:
             time.sleep(0.02)
         if seat.armed:
             self.proxy.disarm()
-            return None
-        while leader.starts == starts and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return ""
+            return False
+        return True
 
     def _webhook(self, planned: Planned, number: int) -> None:
         """Keep the webhook from being asked, and start runs meanwhile: they are taken, whatever is wrong with them."""
@@ -162,8 +181,7 @@ class Field:
                 replica.send(number)
             for component in COMPONENTS:
                 self._signal(component.name, number)
-            for process in found:
-                process.send(number)
+            _send(found, number)
             if number is not numbers[-1] or number is signal.SIGKILL:
                 time.sleep(planned.lasts)
         if planned.what is What.NODE_DOWN:
@@ -189,9 +207,13 @@ class Field:
             job = labels["batch.kubernetes.io/job-name"]
             self.kube.delete(f"/apis/batch/v1/namespaces/{self.namespace}/jobs/{job}", propagationPolicy="Background")
         else:
-            for cgroup, process in self._container_processes():
-                if f"pod{pod['metadata']['uid']}" in cgroup:
-                    process.send(signal.SIGKILL)
+            found = [one for cgroup, one in self._container_processes() if f"pod{pod['metadata']['uid']}" in cgroup]
+            if planned.what is What.FREEZE_CONTAINER:
+                _send(found, signal.SIGSTOP)
+                time.sleep(planned.lasts)
+                _send(found, signal.SIGCONT)
+                return ""
+            _send(found, signal.SIGKILL)
         return str(labels[names.LABEL_RUN])
 
     def _container_processes(self) -> Iterator[tuple[str, processes.Process]]:
@@ -211,3 +233,8 @@ class Field:
         parent = processes.find(processes.parent_of(process.pid) or 0)
         if number is signal.SIGCONT and parent and processes.command_line(parent.pid)[:1] == ["nsenter"]:
             parent.send(number)
+
+
+def _send(found: Iterable[processes.Process], number: signal.Signals) -> None:
+    for process in found:
+        process.send(number)

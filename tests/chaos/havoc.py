@@ -21,6 +21,7 @@ class What(StrEnum):
     FAIL_OVER_FROZEN = "fail-over: operator frozen for long"
     FAIL_OVER_CUT = "fail-over: operator cut off"
     KILL_AT_WRITE = "operator killed at a write"
+    FREEZE_AT_WRITE = "operator frozen at a write"
     ANSWERS = "429, 500, 409, delays"
     WATCHES = "watches dropped, 410, halves, silence"
     WEBHOOK_AWAY = "webhook away"
@@ -29,6 +30,7 @@ class What(StrEnum):
     FREEZE = "frozen"  # a component
     MINUTE = "apiserver away, longer than a minute"
     KILL_CONTAINER = "process in a container killed"
+    FREEZE_CONTAINER = "process in a container frozen"
     DELETE_POD = "pod deleted"
     DELETE_JOB = "Job deleted"
     NODE_DOWN = "whole node killed"
@@ -58,12 +60,13 @@ class Planned:
 
 #: What each round is about; the last is about everything.
 THEMES: Mapping[str, Sequence[What]] = {
-    "every step": (What.KILL_AT_WRITE,),
+    "every step": (*(What.KILL_AT_WRITE,) * 6, What.FREEZE_AT_WRITE),
     "operators": (
         What.KILL_LEADER,
         What.FREEZE_LEADER,
         What.FAIL_OVER_KILLED,
         What.KILL_AT_WRITE,
+        What.FREEZE_AT_WRITE,
         What.FAIL_OVER_FROZEN,
         What.KILL_BOTH,
         What.KILL_FOLLOWER,
@@ -83,6 +86,7 @@ THEMES: Mapping[str, Sequence[What]] = {
         What.KILL_CONTAINER,
         What.DELETE_POD,
         What.DELETE_JOB,
+        What.FREEZE_CONTAINER,
         What.KILL_CONTAINER,
         What.NODE_FROZEN,
         What.NODE_DOWN,
@@ -103,6 +107,7 @@ _DOWN_SECONDS: Mapping[str, tuple[float, float]] = {
 }
 _SECONDS: Mapping[What, tuple[float, float]] = {
     What.KILL_AT_WRITE: (2.0, 2.0),  # until it is back
+    What.FREEZE_AT_WRITE: (3.0, 18.0),  # another may take over, or not
     What.FREEZE_LEADER: (1.0, 6.0),
     What.FAIL_OVER_KILLED: (17.0, 18.0),
     What.FAIL_OVER_FROZEN: (17.0, 18.0),
@@ -112,6 +117,7 @@ _SECONDS: Mapping[What, tuple[float, float]] = {
     What.WEBHOOK_AWAY: (3.0, 8.0),
     What.WEBHOOK_SILENT: (5.0, 10.0),
     What.MINUTE: (61.0, 75.0),
+    What.FREEZE_CONTAINER: (2.0, 10.0),
     What.NODE_FROZEN: (3.0, 12.0),
     What.NODE_DOWN: (2.0, 6.0),
 }
@@ -153,7 +159,7 @@ def _blow(chance: random.Random, what: What, component: str) -> Planned:
     faults: tuple[Fault, ...] = {What.ANSWERS: ANSWERS, What.WATCHES: WATCHES}.get(what, ())
     return Planned(
         what,
-        pause=0.0 if what is What.KILL_AT_WRITE else round(chance.uniform(1.0, 5.0), 1),
+        pause=0.0 if what in {What.KILL_AT_WRITE, What.FREEZE_AT_WRITE} else round(chance.uniform(1.0, 5.0), 1),
         lasts=round(chance.uniform(low, high), 1),
         component=component,
         pick=chance.random(),

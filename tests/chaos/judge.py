@@ -99,9 +99,9 @@ def limits_hold(history: History) -> Found:
             moments[lane].append((began, 1))
             if ended:
                 moments[lane].append((ended, -1))
-    for (lane, limit), steps in moments.items():
+    for (name, limit), steps in moments.items():
         most = _most(steps)
-        yield f"{lane} had {most} pods at once, {limit} are allowed" if most > limit else None
+        yield f"{name} had {most} pods at once, {limit} are allowed" if most > limit else None
 
 
 def granted_slots_are_there(history: History) -> Found:

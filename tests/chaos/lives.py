@@ -77,7 +77,7 @@ def ancestors(run: Body, runs: Mapping[str, Body]) -> Iterator[str]:
 def _has_ended(pod: Body) -> bool:
     """Tell whether a pod's flow has ended; the kubelet may take seconds from there to the end of the pod's phase."""
     status = pod.get("status", {})
-    flow = next((one for one in status.get("containerStatuses", ()) if one["name"] == names.CONTAINER), {})
+    flow: Body = next((one for one in status.get("containerStatuses", ()) if one["name"] == names.CONTAINER), {})
     return status.get("phase") in ENDED_PHASES or "terminated" in flow.get("state", {})
 
 
