@@ -109,7 +109,8 @@ class SQLiteHistory:
             if found:
                 raise _ambiguous(which, [self._run_of(row) for row in found])
         raise NoSuchRun(
-            f"There is no run {which!r} in the history at {str(self.path)!r}. `towpath runs ls` lists them."
+            f"There is no run {which!r} in the history at {str(self.path)!r}. `towpath runs ls` lists them; those of a"
+            " cluster are found with --cluster, or -n and their namespace."
         )
 
     def tree(self, run_id: str) -> list[RecordedRun]:

@@ -142,7 +142,7 @@ def test_deleting_takes_whole_names_and_all_or_nothing(towpath: Towpath) -> None
         (["run", "flows_to_run.py:etl", "-p", "day=soon"], Exit.USAGE, "day='soon' must be a date"),
         (["run", "flows_to_run.py:etl"], Exit.USAGE, "day is missing. The flow takes day, factor, label."),
         (["run", "flows_to_run.py:etl", "-p", "x"], Exit.USAGE, "-p takes NAME=VALUE; got 'x'."),
-        (["runs", "inspect", "nobody"], Exit.NOT_FOUND, "There is no run 'nobody'"),
+        (["runs", "inspect", "nobody"], Exit.NOT_FOUND, "those of a cluster are found with --cluster"),
         (["runs", "cancel", "nobody"], Exit.NOT_FOUND, "There is no run 'nobody'"),
         (["runs", "ls", "--state", "odd"], Exit.USAGE, "--state takes one of SCHEDULED"),
         (["runs", "ls", "--since", "soon"], Exit.USAGE, "--since takes 30m"),
