@@ -111,8 +111,8 @@ class FlowRunSpec(Model):
     timeout_seconds: Seconds | None = None
     """How many seconds the run may take before it ends FAILED as TimedOut; overrides flow and deployment."""
     pending_timeout_seconds: Seconds | None = None
-    """How long an attempt may wait for its pod to run before the run ends CRASHED as PendingTimeout; 600 by
-    default."""
+    """How long an attempt may wait for its pod to run before it ends as PendingTimeout; 600 by default. Another
+    attempt follows only where the node is at fault."""
     retries: Retries | None = None
     """How often the flow's own failure is retried within its pod; overrides flow and deployment."""
     infra_retries: Retries | None = None

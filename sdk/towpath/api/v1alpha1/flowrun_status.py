@@ -84,7 +84,7 @@ class HistoryEntry(Model):
     name: Annotated[str, Field(max_length=limits.HISTORY_NAME)]
     """Name of the state."""
     reason: Reason | None = None
-    """Why, in one word."""
+    """Why, in one word; for AwaitingRetry, what the attempt before ended as."""
     at: Moment
     """When the run entered it."""
     attempt: Annotated[int, Field(ge=0, le=9_999)] = 0
