@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from tests.chaos.history import Body, History, Write, version_of
+from tests.chaos.history import Blow, Body, History, version_of
 from tests.chaos.lives import ENDED_PHASES, ancestors, attempt_of, name_of, pod_lives, state_of, touched_runs
 
 from towpath import names
@@ -217,19 +217,10 @@ def only_the_holder_writes(history: History) -> Found:
 
 def another_takes_over(history: History) -> Found:
     """When the operator that works is killed or frozen for long, another holds the Lease within 15 s."""
-    renewals = [
-        (write.done, write.body["spec"].get("holderIdentity"))
-        for write in history.writes
-        if write.plural == "leases" and write.succeeded and write.body and write.body.get("spec")
-    ]
-    for blow in history.blows:
-        if not blow.what.startswith("fail-over"):
-            continue
-        before = next((who for at, who in reversed(renewals) if at <= blow.began and who), None)
-        after = next((at for at, who in renewals if at > blow.began and who and who != before), None)
-        late = after is None or after - blow.began > FAIL_OVER
-        took = "never" if after is None else f"after {(after - blow.began).total_seconds():.1f} s"
-        yield f"{blow.what} at {blow.began:%X}: another took over {took}" if late else None
+    for blow, took in fail_overs(history):
+        late = took is None or took > FAIL_OVER
+        said = "never" if took is None else f"after {took.total_seconds():.1f} s"
+        yield f"{blow.what} at {blow.began:%X}: another took over {said}" if late else None
 
 
 LAWS: tuple[Callable[[History], Found], ...] = (
@@ -251,18 +242,19 @@ LAWS: tuple[Callable[[History], Found], ...] = (
 )
 
 
-def fail_overs(history: History) -> list[float]:
-    """Give the seconds that each change of the Lease's holder took after a fail-over was called for."""
-    took = []
+def fail_overs(history: History) -> Iterator[tuple[Blow, timedelta | None]]:
+    """Give for each fail-over that was called for how long it took until another held the Lease; None: for ever."""
+    specs = (
+        (write.done, (write.body or {}).get("spec") or {})
+        for write in history.writes
+        if write.plural == "leases" and write.succeeded
+    )
+    held = [(at, spec["holderIdentity"]) for at, spec in specs if spec.get("holderIdentity")]
     for blow in history.blows:
         if blow.what.startswith("fail-over"):
-            changes = [
-                write.done
-                for write in history.writes
-                if write.plural == "leases" and write.succeeded and write.done > blow.began and _is_taking(write)
-            ]
-            took += [(changes[0] - blow.began).total_seconds()] if changes else []
-    return took
+            before = next((who for at, who in reversed(held) if at <= blow.began), None)
+            after = next((at for at, who in held if at > blow.began and who != before), None)
+            yield blow, None if after is None else after - blow.began
 
 
 def _may_become(one: Body, two: Body) -> bool:
@@ -271,11 +263,6 @@ def _may_become(one: Body, two: Body) -> bool:
         final = state_of(one) in {StateType.COMPLETED, StateType.CANCELLED}
         return attempt_of(two) > attempt_of(one) and not final
     return state_of(one) not in TERMINAL or state_of(two) is state_of(one)
-
-
-def _is_taking(write: Write) -> bool:
-    spec = (write.body or {}).get("spec") or {}
-    return bool(spec.get("holderIdentity")) and spec.get("acquireTime") == spec.get("renewTime")
 
 
 def _lanes(run: Body, history: History) -> Iterator[tuple[str, int]]:

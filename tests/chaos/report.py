@@ -43,8 +43,8 @@ def report(played: Played) -> Iterator[str]:
         what + (f" ({count} times)" if count > 1 else "") for what, count in blows.most_common()
     )
     yield "  runs   " + ", ".join(f"{count} {end}" for end, count in ends.most_common())
-    if took_over := fail_overs(history):
-        yield "  another operator took over after " + ", ".join(f"{seconds:.1f} s" for seconds in took_over)
+    if took := [seconds for _, seconds in fail_overs(history) if seconds]:
+        yield "  another operator took over after " + ", ".join(f"{one.total_seconds():.1f} s" for one in took)
     yield "  law      looked at"
     for verdict in played.verdicts:
         mark = "BROKEN" if verdict.breaches else "held" if verdict.looked_at else "-"
