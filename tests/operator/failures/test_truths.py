@@ -3,6 +3,10 @@
 `recorded.json` holds Jobs, pods and Events as the API server of a cluster gave them (Kubernetes 1.34, containerd) when
 each of these was made to happen, without what no decision looks at. One row a trouble: how it is called, and what a
 user sees of it in `kubectl get fr`, `kubectl describe fr`, and in Prometheus.
+
+A node was lost by killing its kubelet, beside a second one that was Ready: where none is, Kubernetes takes no pod away. It
+was switched off by killing kubelet, containerd and all containers, and on by starting the first two again; before a
+container began, by freezing the kubelet when containerd told of the container's creation.
 """
 
 from __future__ import annotations
