@@ -174,7 +174,7 @@ def _waiting(pod: Body) -> Waiting:
     node = text(pod, "spec", "nodeName")
     if not node:
         return Waiting(Reason.JOB_CREATED, "No scheduler has looked for a node for the pod yet.")
-    said = f"The node {node!r} is starting the pod, and names no obstacle."
+    said = f"The node {node!r} is starting the pod, and names no obstacle; to pull a large image takes its time."
     return Waiting(Reason.JOB_CREATED, said, elsewhere=True)
 
 

@@ -340,3 +340,14 @@ def test_who_is_tried_again(row: str, ends: Ends) -> None:
         (it.run["metadata"]["name"], ends.reason)
     ]
     assert [reason for reason, _ in events(decision)] == [ends.reason]
+
+
+@pytest.mark.parametrize("row", [row for row, ends in ENDS.items() if ends.is_retried])
+def test_nobody_is_tried_again_who_is_to_be_cancelled(row: str) -> None:
+    """What ended it, if not the cancel, is no reason for another attempt: CANCELLED, and the Job goes."""
+    it = observed(row, infra_retries=3)
+    it.run["spec"]["cancel"] = True
+    over, decision = decided(it, 5)
+    assert over["status"]["state"]["type"] == "CANCELLED"
+    assert over["status"]["attempt"] == 1
+    assert ("DeleteJob" in kinds(decision)) == (it.job is not None and "deletionTimestamp" not in it.job["metadata"])
