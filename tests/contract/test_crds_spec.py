@@ -347,6 +347,10 @@ def test_one_more_attempt_can_be_asked_for(kinds: OwnGroup) -> None:
     run["spec"]["cancel"] = True
     run = kinds.replace(run)
     assert refused in refusal_of(kinds.replace, run | {"spec": run["spec"] | {"retryAfterAttempt": 4}}).message
+    state = {"type": "COMPLETED", "name": "Completed", "since": "2026-03-01T12:00:00Z"}
+    done = kinds.create(make_flowrun() | {"status": {"attempt": 1, "state": state}})
+    completed = "spec.retryAfterAttempt: Forbidden: the run has completed, so there is nothing to try again"
+    assert completed in refusal_of(kinds.replace, done | {"spec": done["spec"] | {"retryAfterAttempt": 1}}).message
     fresh = kinds.replace((made := kinds.create(make_flowrun())) | {"spec": made["spec"] | {"cancel": True}})
     assert refused in refusal_of(kinds.replace, fresh | {"spec": fresh["spec"] | {"retryAfterAttempt": 0}}).message
 

@@ -232,7 +232,8 @@ def test_a_failed_run_is_tried_again_when_somebody_asks(runs: Runs, cluster: Clu
         runs.retry(name, attempt)
     run = runs.ended(name)
     assert (state(run)["type"], result(run), run["status"]["attempt"]) == ("COMPLETED", 3, 3)
-    runs.kube.merge(runs.path("flowruns", name), {"spec": {"retryAfterAttempt": 3}})
+    with pytest.raises(ApiError, match="has completed, so there is nothing to try again"):
+        runs.kube.merge(runs.path("flowruns", name), {"spec": {"retryAfterAttempt": 3}})
     later = runs.start("add", {"x": 1})
     runs.ended(later)
     assert state(runs.get(name))["type"] == "COMPLETED"

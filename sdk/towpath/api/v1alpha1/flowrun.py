@@ -205,6 +205,13 @@ class FlowRun(Resource):
                 field_path=".spec.retryAfterAttempt",
                 reason="FieldValueForbidden",
             ),
+            Rule(
+                "self.?status.?state.?type.orValue('') != 'COMPLETED'"
+                " || self.spec.?retryAfterAttempt.orValue(-1) == oldSelf.spec.?retryAfterAttempt.orValue(-1)",
+                "the run has completed, so there is nothing to try again: create another FlowRun",
+                field_path=".spec.retryAfterAttempt",
+                reason="FieldValueForbidden",
+            ),
         ),
         selectable_fields=(".status.state.type", ".spec.deploymentRef"),
     )
