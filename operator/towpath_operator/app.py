@@ -405,7 +405,8 @@ class Operator:
             case "automations":
                 return await self._automations.look_at(key, now)
             case observe.HISTORY:
-                ended = observe.history(self._view, key.namespace, key.name, self._policy)
+                is_awaited = self._automations.awaits(key.namespace, now)
+                ended = observe.history(self._view, key.namespace, key.name, self._policy, is_awaited)
                 return await self._apply(history.decide(ended, now))
             case _:
                 raise AssertionError(f"nothing is decided about {key.plural}")

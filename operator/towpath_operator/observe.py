@@ -171,8 +171,22 @@ def deployment(view: View, namespace: str, name: str, policy: Policy = DEFAULT) 
     )
 
 
-def history(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> ObservedHistory:
-    """Give what is known of the runs of a Deployment that have ended, or of those of none if the name is empty."""
+def history(
+    view: View,
+    namespace: str,
+    name: str,
+    policy: Policy = DEFAULT,
+    is_awaited: Callable[[Body], bool] = lambda _: False,
+) -> ObservedHistory:
+    """Give what is known of the runs of a Deployment that have ended, or of those of none if the name is empty.
+
+    Args:
+        view: what is known.
+        namespace: of the runs.
+        name: of the Deployment.
+        policy: the operator's settings.
+        is_awaited: tells whether an Automation has yet to write down what became of a run.
+    """
 
     def look_up(run_name: str) -> EndedRun:
         run = view.get("flowruns", namespace, run_name)
@@ -184,6 +198,7 @@ def history(view: View, namespace: str, name: str, policy: Policy = DEFAULT) -> 
             job=view.get("jobs", namespace, names.job_name(run_name, uid, attempt)),
             parent=parent if text(parent, "metadata", "uid") == text(run, "spec", "parent", "uid") else None,
             has_live_below=_has_live_below(view, uid),
+            is_awaited=is_awaited(run),
         )
 
     return ObservedHistory(

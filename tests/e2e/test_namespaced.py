@@ -20,7 +20,9 @@ from tests.helm import chart
 from tests.installation import Installation
 from tests.kube import Body, Kube
 from tests.operator.admission.certificates import make_certificate
+from tests.operator.automations.receiver import receiving
 
+from towpath import names
 from towpath.states import StateType
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -78,7 +80,8 @@ def operator(account: Path, namespace: str, tmp_path: Path, installed_operator_a
 def test_roles_in_one_namespace_are_enough(
     kube: Kube, towpath: Installation, namespace: str, operator: OperatorProcess, tmp_path: Path
 ) -> None:
-    """A run begins, loses its pod and its Flow, goes on as what it was, and ends well; nothing was forbidden."""
+    """A run begins, loses its pod and its Flow, goes on as what it was, and ends well; automations and history have all
+    that they need. Nothing was forbidden."""
     runs = Runs(kube, namespace, towpath.flow_image, "narrow")
     spec = {"image": runs.image, "command": ONCE_MORE}
     flow: Body = {"apiVersion": "towpath.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "once"}, "spec": spec}
@@ -102,7 +105,44 @@ def test_roles_in_one_namespace_are_enough(
 
     said = ask_the_webhook(operator, tmp_path, {"metadata": {"namespace": namespace}, "spec": {"flowRef": "once"}})
     assert "There is no Flow 'once'" in said["warnings"][0]
+
+    automations_and_history(kube, runs)
     assert "forbidden" not in operator.log.read_text()
+
+
+def automations_and_history(kube: Kube, runs: Runs) -> None:
+    """Have a run fail without a pod: it is told of, tidied up after, and removed; whose Deployment it is, is suspended."""
+
+    def make(kind: str, name: str, spec: Body) -> None:
+        body = {"apiVersion": names.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        kube.create(runs.path(f"{kind.lower()}s"), body)
+
+    def done(automation: str, count: int) -> None:
+        path = runs.path("automations", automation)
+        kube.wait(path, lambda body: bool(body and body.get("status", {}).get("delivered") == count), 60, "it is done")
+
+    with receiving() as receiver:
+        secret = {"metadata": {"name": "towpath-automations"}, "stringData": {"url": receiver.url}}
+        kube.create(runs.path("secrets", group="/api/v1"), secret)
+        make("Flow", "typed", {"image": runs.image, "command": ["true"], "parameters": {"required": ["x"]}})
+        make("Deployment", "etl", {"flowRef": "typed", "history": {"failed": 0}})
+        make("Deployment", "tidy", {"flowRef": "there-is-none"})
+        url = {"secretKeyRef": {"name": "towpath-automations", "key": "url"}}
+        told = [
+            {"webhook": {"urlFrom": url}},
+            {"runDeployment": {"name": "tidy"}},
+            {"suspend": {"target": "Deployment"}},
+        ]
+        failed = {"states": {"types": ["FAILED"]}}
+        make("Automation", "failed", {"trigger": failed, "match": {"deployments": ["etl"]}, "actions": told})
+        late = {"late": {"afterSeconds": 1}}
+        make("Automation", "late", {"trigger": late, "match": {"deployments": ["tidy"]}, "actions": [{"cancel": {}}]})
+        wrong = runs.create({"deploymentRef": "etl"})
+        done("failed", 3)
+        done("late", 1)
+        runs.gone(runs.path("flowruns", wrong))
+        assert receiver.json()["subject"] == wrong
+    assert kube.get(runs.path("deployments", "etl"))["spec"]["suspend"] is True
 
 
 def ask_the_webhook(operator: OperatorProcess, tmp_path: Path, run: Body) -> Body:

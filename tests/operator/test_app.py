@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 import pytest
 from kubernetes.aio.client.configuration import Configuration
-from tests.builders import NAMESPACE, make_flow, make_flowrun, make_job, make_pod
+from tests.builders import NAMESPACE, make_deployment, make_flow, make_flowrun, make_job, make_pod
+from tests.operator.automations.deciding import CLEAN_UP, FAILED, NOON, at, make_automation, run_in
 from tests.operator.runtime.api_server import ApiServer, serving
 from tests.operator.runtime.clock import real_time, until
 
@@ -26,7 +27,9 @@ from towpath import names
 from towpath_operator import app
 from towpath_operator.app import Operator
 from towpath_operator.kinds import BY_PLURAL
+from towpath_operator.reconcile import history
 from towpath_operator.reconcile.decision import Decision
+from towpath_operator.reconcile.occurrences import definition_of
 from towpath_operator.runtime.connection import Connection
 from towpath_operator.settings import Settings
 
@@ -126,6 +129,23 @@ async def test_who_takes_over_looks_at_what_there_is_first() -> None:
             server.deaf.clear()
             await until(lambda: state_of(server, "after") == ("PENDING", "JobCreated"))
             assert [job["metadata"]["labels"][names.LABEL_RUN] for job in server.all("jobs")] == ["after"]
+
+
+@real_time
+async def test_a_failure_is_told_before_its_run_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that failed while no operator was there are not to be kept; an automation that counts them hears of both."""
+    monkeypatch.setattr(history, "NEEDED_SECONDS", 0.2)
+    automation = make_automation(FAILED, CLEAN_UP, created=NOON)
+    marks = dict.fromkeys(("began", "lookFrom"), at(0).isoformat())
+    automation["status"] = {"definition": definition_of(automation), **marks}
+    async with serving() as server:
+        server.put("automations", automation)
+        server.put("deployments", make_deployment("etl", spec={"history": {"failed": 0}}))
+        for name in ("one", "two"):
+            server.put("flowruns", run_in("RUNNING", "FAILED", name=name, uid=name))
+        async with operating(server):
+            await until(lambda: not {"one", "two"} & {run["metadata"]["name"] for run in server.all("flowruns")})
+            assert server.all("automations")[0]["status"]["triggered"] == 2
 
 
 @real_time

@@ -44,6 +44,7 @@ class Desk:
 
     automation: Body
     definition: str
+    opened: datetime
     found: dict[str, Occurrence] = field(default_factory=dict)
     deadlines: list[tuple[datetime, str, str]] = field(default_factory=list)
     """When the run of this UID and name will have taken too long, if it goes on as it does; the earliest first."""
@@ -68,6 +69,10 @@ class Desks:
         desk.automation = automation
         self._ring(desk, namespace, now)
         return desk
+
+    def get(self, namespace: str, name: str) -> Desk | None:
+        """Give an automation's desk as it is; None if nobody has looked at it yet."""
+        return self._desks.get(namespace, {}).get(name)
 
     def run_changed(self, old: Body | None, new: Body) -> Iterator[str]:
         """Note a change of a run; give the names of the automations of its namespace that should look at it."""
@@ -98,7 +103,9 @@ class Desks:
 
     def _open(self, automation: Body, definition: str, now: datetime) -> Desk:
         """Make a desk with all that the runs that there are tell."""
-        desk = Desk(automation, definition, counts_success=bool(mapping(automation, "spec", "trigger", "noSuccess")))
+        desk = Desk(
+            automation, definition, now, counts_success=bool(mapping(automation, "spec", "trigger", "noSuccess"))
+        )
         namespace = text(automation, "metadata", "namespace")
         look = moment(automation, "status", "lookFrom") or now
         mark = rfc3339(look)

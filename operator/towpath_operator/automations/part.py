@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from towpath.errors import TowpathError
@@ -16,18 +16,21 @@ from towpath_operator.automations.secrets import Secrets
 from towpath_operator.automations.webhooks import Webhooks
 from towpath_operator.kinds import BY_PLURAL, FLOWRUNS
 from towpath_operator.observe import Key
-from towpath_operator.reconcile import automation, occurrences
+from towpath_operator.reconcile import automation, messages, occurrences
 from towpath_operator.reconcile.automation_actions import Delivery, MakeRun, SendWebhook, Settle, Tell, Wish
 from towpath_operator.reconcile.automation_observed import ObservedAutomation
 from towpath_operator.reconcile.automation_turn import PLURAL
 from towpath_operator.reconcile.decision import Decision
+from towpath_operator.reconcile.history import ended_at
 from towpath_operator.reconcile.observed import Body
-from towpath_operator.reconcile.reading import mappings, moment, text, texts
+from towpath_operator.reconcile.reading import mapping, mappings, moment, text, texts, value
 from towpath_operator.runtime.client import ApiError, Client
 from towpath_operator.runtime.store import Store
 
 log = logging.getLogger(__name__)
 
+#: How long a run stays at most, after its end or a restart, for an automation to write down what became of it.
+HELD: Final = timedelta(hours=1)
 _REFUSALS: Final = frozenset({400, 403, 409, 422})
 
 
@@ -88,6 +91,34 @@ class Automations:
         if new is None:
             self._desks.forget(text(old, "metadata", "namespace"), text(old, "metadata", "name"))
             self._webhooks.forget(text(old, "metadata", "uid"))
+
+    def awaits(self, namespace: str, now: datetime) -> Callable[[Body], bool]:
+        """Give what tells whether an automation has yet to write down what became of a run that has ended.
+
+        Until then the run's history is the only record. After a restart that is so for every run, until the desks have
+        been opened; then for no longer than an hour: whoever cannot be told must not keep runs for ever.
+        """
+        known_since: dict[str, datetime] = {}
+        has_new = False
+        for body in self._store.all("automations"):
+            if text(body, "metadata", "namespace") != namespace or not mapping(body, "spec", "trigger", "states"):
+                continue
+            if value(body, "spec", "suspend") is True or messages.problem_of(body):
+                continue
+            if desk := self._desks.get(namespace, text(body, "metadata", "name")):
+                known_since |= {event.uid: desk.opened for event in desk.found.values()}
+            elif automation.has_begun(body, now):
+                return lambda _: True
+            else:
+                has_new = True
+
+        def is_awaited(run: Body) -> bool:
+            end, since = ended_at(run), known_since.get(text(run, "metadata", "uid"))
+            if end is None or (since is None and not has_new):
+                return False
+            return now - max(end, since or end) < HELD
+
+        return is_awaited
 
     async def look_at(self, key: Key, now: datetime) -> float | None:
         """Observe, decide and apply; give the seconds until the automation has to be looked at again.

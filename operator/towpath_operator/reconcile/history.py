@@ -4,7 +4,7 @@ Runs go by their own `ttlSecondsAfterFinished`, else by their Deployment's `hist
 run takes along what it called, so only runs that nothing else takes along are looked at. One stays, however old, while
 it is still needed: by itself, to be tried again; by a run below it, which may be deleted with it; by the run that
 called it, for its result; by its schedule, as the sign that its time was seen to; by its Deployment, until that has
-written down the success.
+written down the success; by Automations, until they have written down what became of it.
 
 Whoever keeps a record elsewhere puts a finalizer on runs, as for any object in Kubernetes: what is removed here stays
 until the finalizer is taken off, and is not counted meanwhile.
@@ -108,6 +108,7 @@ def _is_needed(ended: EndedRun, deployment: Body | None) -> bool:
         ended.has_live_below
         or (ended.job is not None and not is_finished(ended.job))
         or ended.parent is not None
+        or ended.is_awaited
         or is_to_be_tried_again(run, None)
         or (deployment is not None and _is_news(run, ended.run, deployment))
     )

@@ -106,6 +106,8 @@ class EndedRun:
     """The run that called it, if that is there."""
     has_live_below: bool = False
     """Whether a run that would go with it has not ended."""
+    is_awaited: bool = False
+    """Whether an Automation has yet to write down what became of it."""
 
 
 @dataclass(frozen=True, slots=True)

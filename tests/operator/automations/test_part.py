@@ -138,6 +138,50 @@ def lived(test: Callable[[World], Awaitable[None]], *bodies: Body, **settings: A
     return asyncio.run(run())
 
 
+def test_a_run_is_awaited_until_the_status_says_what_became_of_it() -> None:
+    """Nobody may remove it before: after a restart until the desk is open, later until the event is taken in."""
+    run, other = run_in("RUNNING", "FAILED"), run_in("RUNNING", "FAILED", name="other", uid="other")
+
+    async def test(world: World) -> None:
+        def awaited(seconds: float) -> list[bool]:
+            return [world.part.awaits("team-a", at(seconds))(one) for one in (run, other)]
+
+        world.put(run)
+        assert awaited(4) == [True, True], "it is new, and nobody has looked from where on it counts"
+        assert awaited(4000) == [False, False], "for an hour at most"
+        await world.look(4)
+        assert awaited(4000) == [True, True], "it has begun, and its desk is not open"
+        await world.look(5)
+        assert (world.status["triggered"], awaited(5)) == (1, [False, False])
+        world.put(other)
+        await world.look(7)
+        assert awaited(7) == [False, True], "it is held back by the throttle"
+        assert awaited(4000) == [False, False], "for an hour at most"
+        assert world.part.awaits("team-b", at(7))(other) is False
+        await world.look(66)
+        assert (world.status["triggered"], awaited(66)) == (2, [False, False])
+
+    lived(test, make_automation(FAILED, CLEAN_UP, throttle={"seconds": 60}))
+
+
+@pytest.mark.parametrize(
+    "automation",
+    [
+        make_automation(FAILED, suspend=True),
+        make_automation(FAILED, {"webhook": {"url": "https://a.example", "format": "Text", "text": "{{ nothing }}"}}),
+        make_automation({"late": {"afterSeconds": 60}}),
+    ],
+    ids=["suspended", "cannot be understood", "does not count ends"],
+)
+def test_nobody_waits_for_an_automation_that_takes_nothing_in(automation: Body) -> None:
+    """Runs are removed as if it were not there."""
+
+    async def test(world: World) -> None:
+        assert world.part.awaits("team-a", at(3))(run_in("RUNNING", "FAILED")) is False
+
+    lived(test, automation)
+
+
 def test_from_a_failure_to_the_receiver() -> None:
     """A run fails, the message is taken, the status says so; the metrics tell of all of it."""
 

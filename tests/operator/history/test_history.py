@@ -184,6 +184,18 @@ def test_a_run_that_is_needed_stays_and_holds_nobody_up(others: list[Body], run:
     assert (removed(decision), decision.requeue_after) == (["next"], history.NEEDED_SECONDS)
 
 
+def test_a_run_stays_until_automations_have_written_down_what_became_of_it() -> None:
+    """Its history is the only record of that until then; what comes after it goes, and it is looked at again soon."""
+    cluster = Cluster(deployment(ttlSeconds=1), ended("told", 400, "FAILED"), ended("needed", 500, "FAILED"))
+
+    def is_awaited(run: dict[str, Any]) -> bool:
+        return bool(run["metadata"]["name"] == "needed")
+
+    observed = observe.history(cluster.view, NAMESPACE, "nightly", cluster.policy, is_awaited)
+    decision = history.decide(observed, now)
+    assert (removed(decision), decision.requeue_after) == (["told"], history.NEEDED_SECONDS)
+
+
 @pytest.mark.parametrize(
     "spared",
     [
