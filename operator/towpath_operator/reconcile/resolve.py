@@ -52,9 +52,11 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
         return problem
     if problem := _check_depth(run):
         return problem
-    for spec in (queue_spec, *specs):
+    queue, deployment = queue_of(observed.run, observed.deployment), text(run.spec, "deploymentRef")
+    owners = (f"Queue {queue!r}: ", f"Flow {flow_name!r}: ", f"Deployment {deployment!r}: ", "")
+    for owner, spec in zip(owners, (queue_spec, *specs), strict=True):
         if problem := check_template(spec):
-            return problem
+            return Problem(problem.reason, owner + problem.message)
     return ResolvedRun(
         name=run.name,
         namespace=run.namespace,
@@ -66,7 +68,7 @@ def resolve(observed: ObservedFlowRun, run: Run) -> Resolution:
         parameters=parameters,
         tags=tuple(dict.fromkeys([*texts(deployment_spec, "tags"), *texts(run.spec, "tags")])),
         templates=tuple(mapping(spec, "template") for spec in (queue_spec, *specs) if mapping(spec, "template")),
-        deployment=text(run.spec, "deploymentRef"),
+        deployment=deployment,
         parent=text(run.spec, "parent", "name"),
         root_run=_root_run(observed, run),
         depth=_depth(run),

@@ -122,6 +122,18 @@ def test_with_a_rate_what_is_taken_falls_without_being_written_all_the_time() ->
     assert looked_at(yard, "concurrencylimits", "api")["active"] == 0
 
 
+def test_a_run_says_whose_template_is_wrong() -> None:
+    """Nobody finds in Flow or run what the Queue says."""
+    yard = Yard()
+    yard.put("queues", "lane", {"template": {"spec": {"containers": [{"name": "other"}]}}})
+    yard.run("run", queue="lane")
+    yard.run("own", template={"spec": {"containers": [{"name": "other"}]}})
+    yard.settle()
+
+    assert yard.status("run")["state"]["message"].startswith("Queue 'lane': template.spec.containers[other] would")
+    assert yard.status("own")["state"]["message"].startswith("template.spec.containers[other] would")
+
+
 def test_the_template_of_a_queue_is_below_the_flows() -> None:
     """What the flow says of the pod goes over what the queue says."""
     yard = Yard()

@@ -62,6 +62,7 @@ class Queue(Resource):
             Column("Suspended", ".spec.suspend", type="boolean"),
             Column("Active", ".status.active", type="integer"),
             Column("Waiting", ".status.waiting", type="integer"),
+            Column("Problem", '.status.conditions[?(@.type=="Ready")].message', priority=1),
             Column("Age", ".metadata.creationTimestamp", type="date"),
         ),
         rules=(name_rule("Queue"),),
