@@ -32,9 +32,7 @@ from towpath.states import TERMINAL
 OPERATORS = ("first", "second")
 IDENTITY = f"system:serviceaccount:{SYSTEM}:{NAME}"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
-PENDING_SECONDS = (
-    180  # a container that a killed kubelet had only created is never started: that run ends by its deadline
-)
+PENDING_SECONDS = 180  # a pod that nothing starts, and nothing says why, is given up within a round
 END_SECONDS = 2.0 * PENDING_SECONDS  # within which all runs end once all is well again
 KEPT = ("flowruns", "deployments", "queues", "concurrencylimits")  # for the judge
 TELL_SECONDS = 15.0  # between two lines about those that go on
