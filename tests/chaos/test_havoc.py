@@ -47,6 +47,7 @@ def test_a_seed_stands_for_a_workload() -> None:
     (tree,) = [piece for piece in made.pieces if piece.cancel_depth]
     assert tree.spec["parameters"]["height"] == TREE
     assert 1 <= (tree.cancel_depth or 0) <= TREE + 1
+    assert len({piece.at for piece in made.pieces if piece.name.startswith("queued-")}) == 1
     assert [piece.at for piece in made.pieces] == sorted(piece.at for piece in made.pieces)
     ticking = {body["metadata"]["name"] for body in made.deployments if "schedules" in body["spec"]}
     assert set(made.scheduled) == ticking

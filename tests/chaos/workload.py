@@ -56,21 +56,23 @@ class _Kind:
     """Whose slots it needs, as its spec says it."""
     deployed: str = ""
     """The Deployment of which it is a run; else its flow is its own."""
+    together: bool = False
+    """All of it start at the same time, so that they stand in each other's way."""
 
 
 _KINDS: Mapping[str, _Kind] = {
     "quick": _Kind(script="exit 0"),
     "failing": _Kind(script="exit 3", ends=("FAILED",)),
     "slow": _Kind(script="sleep 6"),
-    "queued": _Kind(script="sleep 2", under={"queue": "narrow"}),
-    "limited": _Kind(script="sleep 3", under={"limits": ["pair"]}),
-    "single": _Kind(deployed="single"),
+    "queued": _Kind(script="sleep 2", under={"queue": "narrow"}, together=True),
+    "limited": _Kind(script="sleep 3", under={"limits": ["pair"]}, together=True),
+    "single": _Kind(deployed="single", together=True),
     "add": _Kind("add", parameters={"x": 1}),
     "sell": _Kind("sell", parameters={"item": "bread"}, ends=("FAILED",)),
     "vanish": _Kind("vanish_once", attempts=2),
     "lucky": _Kind("lucky"),
     "shop": _Kind("careful_shop", parameters={"item": "milk"}),
-    "guarded": _Kind("guarded", parameters={"limit": "desk", "times": 3, "seconds": 1.0}),
+    "guarded": _Kind("guarded", parameters={"limit": "desk", "times": 3, "seconds": 1.0}, together=True),
     "retried": _Kind("out_of_stock_until", parameters={"attempt": 2}, attempts=2, retried=1),
     "tree": _Kind(
         "tower",
@@ -135,12 +137,12 @@ def without_webhook(number: int) -> tuple[Piece, Piece]:
 
 
 def _pieces(name: str, image: str, chance: random.Random, spread: float) -> Iterator[Piece]:
-    kind = _KINDS[name]
+    kind, together = _KINDS[name], chance.uniform(0, spread)
     for number in range(_COUNTS.get(name, 1)):
         code = {"entrypoint": f"flows.py:{kind.function}"} if kind.function else {"command": ["sh", "-c", kind.script]}
         what: Body = {"deploymentRef": kind.deployed} if kind.deployed else {"flow": {"image": image, **code}}
         spec = {**what, **kind.under} | ({"parameters": kind.parameters} if kind.parameters else {})
-        at = chance.uniform(0, spread)
+        at = together if kind.together else chance.uniform(0, spread)
         yield Piece(
             name=f"{name}-{number}",
             spec=spec,
