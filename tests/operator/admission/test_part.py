@@ -7,11 +7,13 @@ from typing import Any, cast
 
 import orjson
 from prometheus_client import CollectorRegistry
-from tests.builders import make_deployment, make_flow, make_flowrun
+from tests.builders import NAMESPACE, make_deployment, make_flow, make_flowrun
 from tests.operator.admission.certificates import make_certificate
 from tests.operator.admission.test_reviews import key_of, review
 from tests.operator.admission.test_server import HOSTS, asking, post
+from tests.operator.runtime.api_server import serving
 from tests.operator.runtime.clock import real_time
+from tests.operator.test_app import operating, ready
 
 from towpath_operator.admission.metrics import AdmissionMetrics
 from towpath_operator.admission.part import Admission
@@ -109,6 +111,25 @@ async def test_what_is_looked_up_again_is_known_afterwards(tmp_path: Path) -> No
         assert part.store.get(*key_of(strict)) is None
         part.cluster.trouble = 500
         assert (await answer())[0] == 503
+
+
+@real_time
+async def test_who_stands_by_answers_too(tmp_path: Path) -> None:
+    """The Service leads to any replica, and none but one holds the Lease."""
+    trusted = make_certificate(tmp_path, *HOSTS)
+    held = {"holderIdentity": "first", "leaseDurationSeconds": 3600}
+    settings = Settings(
+        listen_port=0, workers=2, lease=f"{NAMESPACE}/lease", identity="second",
+        admission_certificate=str(tmp_path), admission_port=0,
+    )  # fmt: skip
+    async with serving() as server:
+        server.put("leases", {"kind": "Lease", "metadata": {"namespace": NAMESPACE, "name": "lease"}, "spec": held})
+        server.put("flows", make_flow(spec={"parameters": SCHEMA}))
+        async with operating(server, settings) as operator:
+            await ready(operator)
+            async with asking(operator.admission.port, trusted) as session:
+                status, said = await post(session, orjson.dumps(wanted(x="many")))
+    assert (status, orjson.loads(said)["response"]["allowed"]) == (200, False)
 
 
 @real_time
