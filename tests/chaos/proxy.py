@@ -163,7 +163,7 @@ class Proxy:
         return runner
 
     async def _handle(self, seat: Seat, request: web.Request) -> web.StreamResponse:
-        is_watch = request.query.get("watch") in {"1", "true", "True"}
+        sent, is_watch = time.time(), request.query.get("watch") in {"1", "true", "True"}
         fault = self._fault(seat, request, is_watch=is_watch)
         moment, kill = self._count(seat, request)
         if kill and moment == "before":
@@ -176,7 +176,7 @@ class Proxy:
                 return _refusal(fault)
             elif fault in {Fault.CUT, Fault.DROPPED_WATCH}:
                 raise _HangUpError
-            return await self._forward(seat, request, fault, kill, is_watch=is_watch)
+            return await self._forward(seat, request, fault, kill, sent=sent, is_watch=is_watch)
         except (aiohttp.ClientError, ConnectionError):
             raise _HangUpError from None  # as it is there, so it is here
 
@@ -203,12 +203,19 @@ class Proxy:
         return fault
 
     async def _forward(
-        self, seat: Seat, request: web.Request, fault: Fault | None, kill: Callable[[], None] | None, *, is_watch: bool
+        self,
+        seat: Seat,
+        request: web.Request,
+        fault: Fault | None,
+        kill: Callable[[], None] | None,
+        *,
+        sent: float,
+        is_watch: bool,
     ) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         headers["Accept-Encoding"] = "identity"  # long lists would come compressed
         headers["Impersonate-User"] = self.identity
-        headers["User-Agent"] = f"operator={seat.name} sent={time.time():.3f}"
+        headers["User-Agent"] = f"operator={seat.name} sent={sent:.3f}"
         async with self._session.request(
             request.method,
             self.kube.server + request.path_qs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -94,6 +95,15 @@ def test_without_trouble_everything_goes_through(server: Server, proxy: Proxy) -
     assert (method, path) == ("PATCH", "/api/v1/pods")
     assert headers["Impersonate-User"] == "system:serviceaccount:ns:operator"
     assert headers["User-Agent"].startswith("operator=second sent=")
+
+
+def test_what_is_held_up_is_marked_with_when_it_was_sent(server: Server, proxy: Proxy) -> None:
+    """And not with when it was let go: its sender may have lost the Lease by then."""
+    trouble(proxy, Fault.DELAY)
+    assert call(proxy, "PATCH").is_success
+    answered = time.time()
+    ((_, _, headers),) = server.asked
+    assert answered - float(headers["User-Agent"].partition("sent=")[2]) > 0.19
 
 
 REFUSALS = [
