@@ -196,7 +196,9 @@ class Round:
                 return
             if not told or passed - told > TELL_SECONDS:
                 some = ", ".join(f"{name_of(run)} {state_of(run)}" for run in going_on[:3]) or "only Jobs"
-                self.say(f"calm; {len(going_on)} runs go on: {some}" + (" …" if len(going_on) > 3 else ""))
+                self.say(
+                    f"calm; what goes on still: {some}" + (f" … {len(going_on)} runs" if len(going_on) > 3 else "")
+                )
                 told = passed
             time.sleep(1.0)
 
