@@ -95,8 +95,8 @@ class FlowRunSpec(Model):
     answers: Answers | None = None
     """What lets the run go on at the pauses in its code, by their keys; all of it as JSON at most 2 KiB."""
     retry_after_attempt: Annotated[int, Field(ge=0, le=9_999)] | None = None
-    """Set to status.attempt (0 if there is none) once the run has failed, crashed or been cancelled by its own code: one
-    more attempt follows, and what results the run has kept are used again."""
+    """Set to status.attempt (0 if there is none) once the run has failed, crashed or been cancelled by its own code:
+    one more attempt follows, and what results the run has kept are used again."""
     limits: LimitNames | None = None
     """ConcurrencyLimits of which the run needs a slot, beside the deployment's."""
     queue: Name | None = None
