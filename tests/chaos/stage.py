@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 import httpx
 from tests.chaos.blows import Field
 from tests.chaos.door import Door
+from tests.chaos.errand import Errand
 from tests.chaos.havoc import Planned
 from tests.chaos.history import Blow, History, Promise, lines, read
 from tests.chaos.installing import NAME, install, refuses, uninstall
@@ -64,14 +64,14 @@ class Round:
         began = datetime.now(UTC)
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._operators(seed) as field:
-            runs = threading.Thread(target=self._run, args=(workload,), daemon=True)
+            runs = Errand(lambda: self._run(workload))
             self._apply(workload)
             assert self._await_refusal(), "the webhook refuses nothing"
             runs.start()
             blows = list(self._strike(field, plan))
             self.say("everything that was taken away is put back")
             field.heal()
-            runs.join()
+            runs.finish()
             self._end(workload)
             refuses_again = self._await_refusal()
             left = self._left()
@@ -190,8 +190,8 @@ class Round:
             self._insist(lambda path=path: self.kube.merge(path, {"spec": {"suspend": True}}))  # type: ignore[misc]
         began, told = time.monotonic(), 0.0
         while (passed := time.monotonic() - began) < END_SECONDS:
-            going_on = [run for run in self.kube.items(self._path("flowruns")) if state_of(run) not in TERMINAL]
-            jobs = self.kube.items(self._path("jobs", group="/apis/batch/v1"))
+            going_on = [run for run in self._items("flowruns") if state_of(run) not in TERMINAL]
+            jobs = self._items("jobs", group="/apis/batch/v1")
             if not going_on and not any(job["status"].get("active") for job in jobs):
                 return
             if not told or passed - told > TELL_SECONDS:
@@ -211,7 +211,7 @@ class Round:
 
     def _wait(self, path: str, until: Callable[[Body], bool]) -> None:
         deadline = time.monotonic() + END_SECONDS
-        while not until(self.kube.get(path)) and time.monotonic() < deadline:
+        while not until(self._insist(lambda: self.kube.get(path))) and time.monotonic() < deadline:
             time.sleep(0.5)
 
     def _await_refusal(self) -> bool:
@@ -225,10 +225,13 @@ class Round:
         return False
 
     def _left(self) -> dict[str, list[Body]]:
-        left = {plural: self.kube.items(self._path(plural)) for plural in KEPT}
-        left["jobs"] = self.kube.items(self._path("jobs", group="/apis/batch/v1"))
-        left["pods"] = self.kube.items(self._path("pods", group="/api/v1"))
+        left = {plural: self._items(plural) for plural in KEPT}
+        left["jobs"] = self._items("jobs", group="/apis/batch/v1")
+        left["pods"] = self._items("pods", group="/api/v1")
         return left
+
+    def _items(self, plural: str, group: str = TOWPATH) -> list[Body]:
+        return self._insist(lambda: self.kube.items(self._path(plural, group=group)))
 
     def _path(self, plural: str, name: str = "", group: str = TOWPATH) -> str:
         return f"{group}/namespaces/{self.name}/{plural}" + (f"/{name}" if name else "")
