@@ -10,7 +10,7 @@ from towpath.api.v1alpha1.transitions import rfc3339
 from towpath.states import Reason, StateType
 from towpath_operator.reconcile import ends, explaining, start
 from towpath_operator.reconcile.closing import KILL_SECONDS, close, kill_pods, remove_job, stop_job
-from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, Decision
+from towpath_operator.reconcile.decision import Action, ConfirmGone, ConfirmPodsEnded, ConfirmUnchanged, Decision
 from towpath_operator.reconcile.observed import Body, ObservedFlowRun
 from towpath_operator.reconcile.pods import (
     Abandoned,
@@ -94,7 +94,7 @@ def decide(observed: ObservedFlowRun, run: Run, wish: Wish | None, now: datetime
         case Lost(pod):
             return _over(attempt, ends.node_lost(pod), stop=True)
         case Abandoned(pod):
-            return _over(attempt, ends.start_interrupted(pod), stop=True)
+            return _over(attempt, ends.start_interrupted(pod), confirm=_as_seen(attempt), stop=True)
         case NoPod():
             return _without_pod(attempt)
         case _:
@@ -212,7 +212,7 @@ def _wait(attempt: _Attempt, waiting: Waiting, left: float) -> Decision:
     if left <= 0:
         waited = f"The pod did not start within pendingTimeoutSeconds, {terms.pending_timeout_seconds}."
         end = ends.never_started(waiting.reason, waiting.message, waited, may_retry=waiting.elsewhere)
-        return _over(attempt, end, stop=True)
+        return _over(attempt, end, confirm=_as_seen(attempt) if waiting.elsewhere else None, stop=True)
     notes = [
         entry
         for entry in mappings(run.status, "history")
@@ -248,8 +248,20 @@ def _recent(attempt: _Attempt) -> Decision | None:
     return Decision(requeue_after=left) if 0 < left <= grace else None
 
 
+def _as_seen(attempt: _Attempt) -> ConfirmUnchanged | None:
+    """Have the API asked whether the pod still waits, before another does its work: it may have run meanwhile."""
+    if not attempt.pods:
+        return None
+    pod = attempt.pods[0]
+    return ConfirmUnchanged("pods", attempt.run.namespace, attempt.pod_name, text(pod, "metadata", "resourceVersion"))
+
+
 def _over(
-    attempt: _Attempt, end: ends.End, *, confirm: ConfirmGone | ConfirmPodsEnded | None = None, stop: bool = False
+    attempt: _Attempt,
+    end: ends.End,
+    *,
+    confirm: ConfirmGone | ConfirmPodsEnded | ConfirmUnchanged | None = None,
+    stop: bool = False,
 ) -> Decision:
     """Close the attempt; see to its Job where that will not end by itself, or must not stay."""
     run, wish = attempt.run, attempt.wish
