@@ -44,4 +44,4 @@ def machine() -> str:
     names = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     model = ", ".join(sorted(names)) or platform.machine()
-    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.release()}"
+    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()}"

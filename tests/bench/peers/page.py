@@ -103,5 +103,5 @@ def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores ({', '.join(sorted(names)) or platform.machine()}), {memory:.0f} GiB,"
-        f" {platform.system()} {platform.release()}, CPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+        f" {platform.system()}, CPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     )
