@@ -45,8 +45,11 @@ def install(cluster: Cluster, namespace: str, door: Door, certificate: Path) -> 
 
 
 def uninstall(cluster: Cluster) -> None:
-    """Remove the webhook, which nobody answers for any more."""
-    cluster.kubectl("delete", "--ignore-not-found", "validatingwebhookconfiguration", f"{SYSTEM}-{RELEASE}")
+    """Remove what the whole cluster is held to: the webhook that nobody answers for, the policy that lets nobody else in."""
+    name = f"{SYSTEM}-{RELEASE}"
+    for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+        cluster.kubectl("delete", "--ignore-not-found", kind, f"{name}-own-run")
+    cluster.kubectl("delete", "--ignore-not-found", "validatingwebhookconfiguration", name)
 
 
 def refuses(kube: Kube, namespace: str, spec: Body) -> bool:

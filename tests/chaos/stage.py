@@ -86,7 +86,7 @@ class Round:
         return file
 
     def leave(self) -> None:
-        """Remove the namespace, whose end is not waited for, and the webhook, which nobody answers for any more."""
+        """Remove the namespace, whose end is not waited for, and what holds the whole cluster."""
         uninstall(self.cluster)
         self.kube.delete(f"/api/v1/namespaces/{self.name}")
 
