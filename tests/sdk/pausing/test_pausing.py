@@ -210,7 +210,7 @@ def test_a_paused_run_can_be_ended(scene: Scene, tmp_path: Path, cancelled: bool
     )
     scene.waiting("pauses")
     # Python 3.11 hands an exception for a thread that just starts another one to the new one: not while that is so.
-    until(lambda: any(one.name == "towpath-pauses" and one.ident for one in threading.enumerate()), "who looks for input")
+    until(going.is_blocked, "the wait for input")
     interrupt.end("Enough.", cancelled=cancelled)
     state = going.result()
     assert state.type is (StateType.CANCELLED if cancelled else StateType.CRASHED)
