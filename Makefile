@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 CLUSTER_TOOL := $(PYTHON) -m tests.cluster
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, os.cpu_count() or 1))')
+# Processes that share the unit tests; 0: none but this one, for some tests are about the very moment.
+JOBS ?= 0
 DATA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/towpath/data
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix unit contract e2e chaos bench bench-peers bench-cluster data cluster-up cluster-down cluster-status images generate build clean
@@ -29,7 +30,7 @@ check: $(STAMP) ## format, lint, types, layers
 fix: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-unit: $(STAMP) ## tests without a cluster, in seconds
+unit: $(STAMP) ## tests without a cluster; JOBS=2: by two processes, in half the time
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not cluster and not s3' --ignore=tests/bench tests
 
 contract: $(STAMP) cluster-up ## what must hold on a real API server
