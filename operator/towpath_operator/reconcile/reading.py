@@ -17,7 +17,7 @@ _OBJECT: Final = (dict, Mapping)
 def value(body: Any, *path: str) -> Any:
     """Give what stands at the path, or None."""
     for key in path:
-        if type(body) is not dict and not isinstance(body, _OBJECT):
+        if not isinstance(body, _OBJECT):
             return None
         body = body.get(key)
     return body
